@@ -1,0 +1,53 @@
+"""What is known about a model before it is attacked."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+OutputKind = Literal["logits", "probabilities", "log-probabilities", "labels"]
+
+
+class Twin(BaseModel):
+    """The differentiable twin of the deployed forward, and how the two were compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    available: bool
+    reason: str = ""
+    """Why there is no twin, or what is special about it."""
+    parity: float | None = None
+    """Largest absolute difference of the logits on the samples compared, None before it was measured."""
+    scale: float | None = None
+    """Largest absolute logit on the same samples."""
+    samples: int = 0
+
+
+class ModelInfo(BaseModel):
+    """The contract of a classifier: shapes without the batch dimension, pixel bounds, output, provenance."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    format: Literal["onnx", "torch"]
+    input_shape: tuple[int, ...] | None = None
+    """Without the batch dimension; None when the file leaves it open."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: int | None = None
+    output: OutputKind = "logits"
+    batch: int | None = None
+    """The batch size that the file insists on, None for any."""
+    device: str = "cpu"
+    provider: str | None = None
+    sha256: str | None = None
+    opset: int | None = None
+    operators: dict[str, int] = {}
+    """How often each graph operator occurs."""
+    obstacles: dict[str, str] = {}
+    """Operators that round, sign, sort, quantise or draw random numbers -> what they do."""
+    missing_operators: tuple[str, ...] = ()
+    """Operators that the twin cannot run."""
+    twin: Twin = Twin(available=False)
+    trust: Literal["data-only", "executes model code"] = "data-only"
+    notes: tuple[str, ...] = ()

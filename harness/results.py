@@ -1,0 +1,205 @@
+"""Everything that a report shows and a replay needs: one versioned record per evaluation. Never imports torch."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from .model_info import ModelInfo
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["clean_error", "broken", "survived", "not_evaluated"]
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NO_GATE"]
+Phase = Literal["clean", "gradient", "blackbox", "replay", "controls"]
+PHASES: tuple[Phase, ...] = ("clean", "gradient", "blackbox", "replay", "controls")
+Severity = Literal["info", "warning", "severe"]
+AttackStatus = Literal["ok", "idle", "skipped", "crashed", "starved", "interrupted"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Passes(_Record):
+    """Model passes, summed over samples: one unit is one sample once through the model."""
+
+    forward: int = 0
+    backward: int = 0
+
+
+class PassCount(Passes):
+    """The total and the same two counts per phase."""
+
+    phases: dict[Phase, Passes] = {}
+
+
+class Finding(_Record):
+    """One thing that a control found; it can turn PASS into INCONCLUSIVE, nothing else."""
+
+    code: str
+    """Upper case with underscores, e.g. BLACKBOX_BEATS_WHITEBOX."""
+    severity: Severity
+    """`severe` stands against a PASS; `warning` and `info` do not."""
+    message: str
+    """One sentence: what was seen."""
+    measured: float | None = None
+    threshold: float | None = None
+    remedy: str = ""
+    """One sentence: what to do."""
+
+
+class SampleRecord(_Record):
+    """What happened to one sample."""
+
+    id: int
+    label: int
+    target: int | None = None
+    outcome: Outcome
+    clean_prediction: int
+    """-1 where the answer held a NaN."""
+    prediction: int | None = None
+    """The class predicted for the worst case found, as replayed."""
+    broken_by: str | None = None
+    """The attack (its name in the plan) whose point was replayed as a break."""
+    distance: float | None = None
+    """Of the worst case found from the clean sample, in the threat model's norm and [0, 1] pixel units; in units of
+    each feature's box width for a box."""
+    correct_rate: float | None = None
+    """Stochastic targets: how often fresh draws were right on the worst case found."""
+    forward: int = 0
+    backward: int = 0
+
+
+class PlanEntry(_Record):
+    """One line of the plan: which attack runs on what gradient, and why."""
+
+    name: str
+    attack: str
+    parameters: dict[str, Any] = {}
+    gradient: str | None = None
+    eot: int = 1
+    reason: str = ""
+    runs: bool = True
+    """False: left out, and `reason` says why and what that costs."""
+
+
+class AttackRecord(_Record):
+    """What one entry of the plan did."""
+
+    name: str
+    attack: str
+    gradient: str | None = None
+    status: AttackStatus
+    reason: str = ""
+    attempted: int = 0
+    """Samples that still stood and were attacked."""
+    broken: int = 0
+    """Of those, replayed as broken on the deployed model."""
+    invalid: int = 0
+    """Proposals outside the ball or the box, or not finite: never counted."""
+    not_confirmed: int = 0
+    """Proposals that fooled the twin but not the deployed model."""
+    robust_accuracy: float | None = None
+    """Worst case over this and all attacks before it."""
+    forward: int = 0
+    backward: int = 0
+    seconds: float = 0.0
+
+
+class ThreatRecord(_Record):
+    """The threat model as resolved."""
+
+    norm: str
+    epsilon: float | tuple[float, float] | None
+    """[0, 1] pixel units: one number, the smallest and largest of per-sample radii, or None for a box."""
+    box: bool = False
+    targeted: bool = False
+    knowledge: str = "white-box"
+
+
+class Gate(_Record):
+    """What the verdict was held against."""
+
+    min_robust_accuracy: float | None = None
+    on: Literal["interval", "point"] = "interval"
+    confidence: float = 0.95
+
+
+class DataRecord(_Record):
+    """Where the samples came from."""
+
+    name: str
+    samples: int
+    sha256: str
+    shape: tuple[int, ...] = ()
+
+
+class Environment(_Record):
+    """Where the run happened."""
+
+    robcheck: str
+    python: str
+    platform: str
+    packages: dict[str, str] = {}
+    device: str = "cpu"
+    threads: int = 1
+
+
+class GalleryItem(_Record):
+    """One sample as pictures: values in [0, 1], (H, W) or (H, W, 3) nested lists."""
+
+    id: int
+    label: str
+    clean_prediction: str
+    prediction: str
+    attack: str
+    distance: float
+    clean: list[Any]
+    adversarial: list[Any]
+
+
+class Result(_Record):
+    """One evaluation, from the question to the verdict."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    verdict: Verdict
+    explanation: str = ""
+    """One sentence: why this verdict."""
+    against_pass: list[str] = []
+    """What stands, or without a gate would have stood, against a PASS."""
+    complete: bool = True
+    """False when the run was interrupted or could not finish."""
+    clean_accuracy: float
+    robust_accuracy: float
+    """Worst case over all attacks, per sample; an upper bound of the truth."""
+    interval: tuple[float, float]
+    """Clopper-Pearson, for the sampling of test points alone."""
+    stochastic: bool = False
+    model: ModelInfo
+    defenses: list[str] = []
+    data: DataRecord
+    threat: ThreatRecord
+    gate: Gate
+    suite: str
+    suite_source: dict[str, Any] = {}
+    """The suite as resolved, defaults filled in."""
+    seed: int = 0
+    batch_size: int = 0
+    plan: list[PlanEntry] = []
+    attacks: list[AttackRecord] = []
+    samples: list[SampleRecord] = []
+    passes: PassCount = PassCount()
+    findings: list[Finding] = []
+    gallery: list[GalleryItem] = []
+    environment: Environment
+
+    _adversarial: Any = PrivateAttr(default=None)
+
+    @property
+    def adversarial(self) -> Any:
+        """The worst case found for each sample, as replayed, (N, ...) in the units of `bounds`; the clean sample where
+        nothing was found. None on a result that was read from JSON."""
+        return self._adversarial
