@@ -71,15 +71,24 @@ class Goal:
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss that a gradient attack climbs; `toward` (N,) aims it at one class per sample."""
+    """A loss that a gradient attack climbs; `toward` (N,) aims it at one class per sample.
+
+    `weights` (N, K) replaces the loss by a weighted sum of the logits (a diversified direction).
+    """
 
     loss: LossName
     goal: Goal
     toward: Tensor | None = None
+    weights: Tensor | None = None
 
     def select(self, index: Tensor) -> "Objective":
         """The objective of the samples at `index`."""
-        return Objective(self.loss, self.goal.select(index), None if self.toward is None else self.toward[index])
+        return Objective(
+            self.loss,
+            self.goal.select(index),
+            None if self.toward is None else self.toward[index],
+            None if self.weights is None else self.weights[index],
+        )
 
     def fold(self, n: int) -> "Objective":
         """n copies of each sample's objective, sample-major."""
@@ -91,6 +100,8 @@ class Objective:
         return values if decision.rejection is None else values - decision.rejection.clamp(min=0)
 
     def _class_term(self, logits: Tensor) -> Tensor:
+        if self.weights is not None:
+            return (self.weights * logits).sum(dim=1)
         y, targets = self.goal.y, self.goal.targets
         aim = self.toward if targets is None else targets
         if aim is None:

@@ -3,8 +3,7 @@
 A draw depends on its key alone, so outcomes do not depend on batch size, batch order, device or a resume, and
 torch's global generator is neither read nor moved.
 
-Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators" (the SplitMix64 finaliser,
-with arithmetic instead of logical shifts, which stays a bijection).
+Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators" (the SplitMix64 finaliser).
 """
 
 import hashlib
@@ -26,12 +25,12 @@ _MIX_B = _signed(0x94D049BB133111EB)
 
 
 def _mix_(z: Tensor) -> Tensor:
-    """Scramble int64 words in place."""
-    z ^= z >> 30
+    """Scramble int64 words in place; the masks make torch's arithmetic shifts logical ones."""
+    z ^= (z >> 30).bitwise_and_((1 << 34) - 1)
     z *= _MIX_A
-    z ^= z >> 27
+    z ^= (z >> 27).bitwise_and_((1 << 37) - 1)
     z *= _MIX_B
-    z ^= z >> 31
+    z ^= (z >> 31).bitwise_and_((1 << 33) - 1)
     return z
 
 

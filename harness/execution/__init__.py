@@ -1,1 +1,1 @@
-""""""
+"""Where attacks run: device, chunks, counting, progress."""

@@ -1,0 +1,95 @@
+"""Projected gradient descent.
+
+Source: Madry et al. 2018, section 2.1; the margin loss and a cosine step from the full radius as in Liu et al. 2022
+(adaptive auto attack), section 3.3; output-diversified start: Tashiro et al. 2020, section 3.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..decision import LossName, Objective
+from ..geometry import per_sample, steepest
+from ..losses import finite
+from ..target import Problem
+from .best import Best
+from .diversified import diversified_start
+from .spec import AttackConfig
+
+
+class PGD(AttackConfig):
+    """Steps along the gradient, each projected on the ball and the box."""
+
+    attack: Literal["pgd"] = "pgd"
+    loss: LossName = Field("margin", description="what is climbed")
+    steps: int = Field(40, ge=1, description="gradient steps per restart")
+    step_size: float | None = Field(None, gt=0, description="as a share of eps; None: cosine from 1 to 0")
+    start: Literal["sample", "random", "diversified"] = Field(
+        "random", description="where the first restart begins; later ones begin at random at least"
+    )
+    restarts: int = Field(1, ge=1, description="independent starts, each for what still stands")
+    momentum: float = Field(0.0, ge=0, le=1, description="share of the accumulated gradient that is kept")
+
+
+def pgd(problem: Problem, config: PGD) -> Tensor:
+    """Proposals (N, ...) of the best iterate."""
+    best = Best(problem)
+    for restart in range(config.restarts):
+        index = (~best.broken).nonzero().squeeze(1)
+        if len(index) == 0:
+            break
+        part = problem.select(index)
+        first = restart * (config.steps + 10)
+        _climb(part, config, best, index, _start(part, config, restart, first), first)
+    return best.x
+
+
+def _start(problem: Problem, config: PGD, restart: int, step: int) -> Tensor:
+    if config.start == "sample" and restart == 0:
+        return problem.x
+    if config.start == "diversified":
+        return diversified_start(problem, step)
+    return problem.ball.random_start(problem.stream, step)
+
+
+def _climb(problem: Problem, config: PGD, best: Best, index: Tensor, x: Tensor, first: int) -> None:
+    velocity = torch.zeros_like(x)
+    for k in range(config.steps):
+        answer = problem.target.gradient(x, Objective(config.loss, problem.goal), first + 2 + k)
+        best.answer(index, x, answer)
+        # A zero or NaN gradient still moves: a random direction is a better question than the same one again.
+        gradient = usable(answer.gradient, problem, first + k)
+        if config.momentum > 0:
+            size = per_sample(gradient.flatten(1).abs().mean(dim=1), gradient).clamp(min=1e-12)
+            velocity = config.momentum * velocity + gradient / size
+            gradient = velocity
+        size = step_size(config, k)
+        sparsity = 0.05 * gradient[0].numel() * torch.ones(len(x), device=x.device)
+        x = problem.ball.project(x + size * per_sample(problem.ball.eps, x) * steepest(gradient, problem.ball.norm, sparsity))
+        left = ~answer.broken
+        if not bool(left.all()):
+            keep = left.nonzero().squeeze(1)
+            problem, index, x, velocity = problem.select(keep), index[keep], x[keep], velocity[keep]
+            if len(keep) == 0:
+                return
+    best.settle(problem, index, x, first)
+
+
+def step_size(config: PGD, k: int) -> float:
+    """The step as a share of eps."""
+    if config.step_size is not None:
+        return config.step_size
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * k / config.steps))
+
+
+def usable(gradient: Tensor, problem: Problem, step: int) -> Tensor:
+    """The gradient, with noise in place of samples where it is zero or not finite."""
+    size = finite(gradient.flatten(1).abs().sum(dim=1))
+    dead = ~(size.isfinite() & (size > 0))
+    if not bool(dead.any()):
+        return gradient
+    noise = problem.stream.child("dead gradient").signs(step, tuple(gradient.shape[1:]))
+    return torch.where(per_sample(dead, gradient), noise, gradient)

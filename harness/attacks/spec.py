@@ -1,0 +1,32 @@
+"""What is known about an attack besides its code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from ..geometry import Norm
+from ..target import Problem
+
+Needs = Literal["gradients", "scores", "decisions"]
+
+
+class AttackConfig(BaseModel):
+    """Base of every attack's parameters: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One line of the attack list."""
+
+    config: type[AttackConfig]
+    run: Callable[[Problem, Any], Tensor]
+    """Problem of N samples and its config -> proposals (N, ...)."""
+    needs: Needs
+    norms: tuple[Norm, ...]
+    targeted: bool
+    source: str

@@ -1,0 +1,27 @@
+"""Backward pass differentiable approximation: each stage's declared surrogate, its exact forward.
+
+Source: Athalye, Carlini and Wagner 2018, section 4.1.
+"""
+
+from torch import Tensor
+
+from ..errors import NoGradientError
+from ..pipeline import Stage
+from ..randomness import Stream
+from .straight_through import straight_through
+
+
+def through(stage: Stage, x: Tensor, stream: Stream) -> Tensor:
+    """Pass a stage on its declared surrogate.
+
+    Raises:
+        NoGradientError: the stage declares none (opaque).
+    """
+    kind = stage.surrogate.kind
+    if kind == "exact":
+        return stage.forward(x, stream)
+    if kind == "identity":
+        return straight_through(stage.forward(x.detach(), stream), x)
+    if kind == "named":
+        return straight_through(stage.forward(x.detach(), stream), stage.replacement(x, stream))
+    raise NoGradientError(f"defense {stage.label} declares no surrogate: {stage.surrogate.reason}")
