@@ -13,7 +13,7 @@ Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NO_GATE"]
 Phase = Literal["clean", "gradient", "blackbox", "replay", "controls"]
 PHASES: tuple[Phase, ...] = ("clean", "gradient", "blackbox", "replay", "controls")
 Severity = Literal["info", "warning", "severe"]
-AttackStatus = Literal["ok", "idle", "skipped", "crashed", "starved", "interrupted"]
+AttackStatus = Literal["ok", "idle", "not_applicable", "skipped", "crashed", "starved", "interrupted"]
 
 
 class _Record(BaseModel):

@@ -10,13 +10,11 @@ from pydantic import ValidationError
 from ..harness.errors import DataError
 from ..harness.results import SCHEMA_VERSION, Result
 
-_LONG = {"suite_source", "model", "environment", "passes"}
-
 
 def render_json(result: Result) -> str:
     """The result as one JSON object, one line per record; JSON has no NaN, so NaN and infinities become strings."""
     fields = plain(result.model_dump())
-    lines = [f" {json.dumps(key)}: {_lines(key, value)}" for key, value in fields.items()]
+    lines = [f" {json.dumps(key)}: {_lines(value)}" for key, value in fields.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -70,12 +68,16 @@ def _name(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _lines(key: str, value: Any) -> str:
-    if key in _LONG:
-        return json.dumps(value, allow_nan=False, indent=1).replace("\n", "\n ")
-    if not isinstance(value, list) or not any(isinstance(item, dict) for item in value):
-        return json.dumps(value, allow_nan=False)
-    return "[\n" + ",\n".join("  " + json.dumps(item, allow_nan=False) for item in value) + "\n ]"
+def _lines(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        return "{\n" + ",\n".join(f"  {json.dumps(key)}: {_line(item)}" for key, item in value.items()) + "\n }"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "[\n" + ",\n".join("  " + _line(item) for item in value) + "\n ]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _refuse(word: str) -> None:

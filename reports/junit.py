@@ -6,7 +6,7 @@ import math
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from ..harness.results import AttackRecord, Result
-from .wording import clean, count, gate, interval, percent
+from .wording import clean, count, gate, held_against, interval, percent
 
 GATE_CASE = "robust accuracy"
 
@@ -20,7 +20,8 @@ def render_junit(result: Result) -> bytes:
     suite.add_testcases([_gate_case(result), *(_attack_case(record) for record in result.attacks)])
     document = JUnitXml("robcheck")
     document.add_testsuite(suite)
-    document.update_statistics()
+    for name in ("tests", "failures", "errors", "skipped", "time"):
+        setattr(document, name, getattr(suite, name))
     stream = io.BytesIO()
     document.write(stream, pretty=True)
     return stream.getvalue()
@@ -53,7 +54,8 @@ def _gate_case(result: Result) -> TestCase:
     case = TestCase(GATE_CASE, "robcheck.gate", 0.0)
     numbers = (
         f"Worst-case robust accuracy {percent(result.robust_accuracy)} ({interval(result.interval)}), "
-        f"clean accuracy {percent(result.clean_accuracy)}, {count(result.data.samples)} samples; {gate(result.gate)}."
+        f"clean accuracy {percent(result.clean_accuracy)}, {count(result.data.samples)} samples; "
+        f"{gate(result.gate)}, {held_against(result.gate)}."
     )
     standing = [f"- {reason}" for reason in result.against_pass]
     text = clean("\n".join([result.explanation, numbers, *standing]))

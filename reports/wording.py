@@ -46,7 +46,9 @@ def number(value: float | None) -> str:
         return MISSING
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("infinite" if value > 0 else "minus infinite")
-    return f"{int(value):,}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return re.sub(r"e([+-])0*", lambda sign: "e" + sign[1].replace("+", ""), f"{value:.4g}")
 
 
 def rate(total: int, samples: int) -> str:
@@ -95,10 +97,16 @@ def interval(bounds: Sequence[float]) -> str:
 
 
 def gate(held: Gate) -> str:
-    """What the verdict was held against, in words."""
+    """The least robust accuracy that passes, in words."""
     if held.min_robust_accuracy is None:
         return "no gate"
-    least = percent(held.min_robust_accuracy)
+    return f"at least {percent(held.min_robust_accuracy)}"
+
+
+def held_against(held: Gate) -> str:
+    """Which number the gate was held against."""
+    if held.min_robust_accuracy is None:
+        return "the number stands alone"
     if held.on == "point":
-        return f"at least {least}, held against the measured value"
-    return f"at least {least}, held against the {100 * held.confidence:.4g}{NARROW}% interval"
+        return "held against the measured value"
+    return f"held against the {100 * held.confidence:.4g}{NARROW}% interval"

@@ -1,1 +1,91 @@
-""""""
+"""Labelled samples from a file, a folder, a data set's name, or arrays."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...harness.errors import DataError, UsageError
+from ..preprocessing import Layout, Range, checked_range, parse_range
+from ..weights import require_file
+from .arrays import from_arrays
+from .samples import Samples, Wanted, check_labels, check_shape
+
+__all__ = ["Samples", "check_labels", "check_shape", "from_arrays", "load_data"]
+
+_FORMS = "digits, an .npz file, a folder or .zip of class folders with images, or torchvision:NAME@FOLDER"
+
+
+def load_data(
+    source: str | Path | tuple[Any, Any] | Samples,
+    *,
+    samples: int | None = None,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+    layout: Layout | None = None,
+    value_range: str | Range | None = None,
+    split: str = "test",
+    resize: tuple[int, int] | None = None,
+    classes: int | None = None,
+) -> Samples:
+    """Labelled samples with pixels in [0, 1].
+
+    Args:
+        source: digits, an .npz file, an image folder or a zip of one, torchvision:NAME@FOLDER, or arrays (x, y).
+        samples: how many to keep: the first ones of a seeded permutation, in the order of the source.
+        shape: the model's input shape without the batch; flat samples or shapes are reshaped to it.
+        layout: where the channels of image arrays are, if that cannot be seen: nchw or nhwc.
+        value_range: the range of the pixels, such as 0-255; needed where floats leave [0, 1].
+        resize: (height, width) for images from files.
+        classes: how many classes the model has, to check the labels against.
+
+    Raises:
+        UsageError: an option is wrong.
+        DataError: the samples or labels cannot be used; the text names the place.
+    """
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples were asked for: ask for at least one")
+    if layout not in (None, "nchw", "nhwc"):
+        raise UsageError(f"the layout {layout!r} is unknown: use nchw or nhwc")
+    limits = parse_range(value_range) if isinstance(value_range, str) else value_range
+    wanted = Wanted(
+        samples=samples,
+        seed=seed,
+        shape=None if shape is None else tuple(shape),
+        layout=layout,
+        value_range=None if limits is None else checked_range(limits, "value range"),
+        split=split,
+        resize=resize,
+        classes=classes,
+    )
+    if isinstance(source, Samples):
+        return from_arrays(source.x, source.y, name=source.name, wanted=wanted, class_names=source.class_names)
+    if isinstance(source, tuple):
+        if len(source) != 2:
+            raise UsageError(f"a tuple of {len(source)} is no data: give (x, y)")
+        return from_arrays(source[0], source[1], wanted=wanted)
+    return _from_name(str(source), wanted)
+
+
+def _from_name(text: str, wanted: Wanted) -> Samples:
+    if text == "digits":
+        from .digits import load_digits
+
+        return load_digits(wanted)
+    if text.startswith("torchvision:"):
+        from .torchvision_set import load_torchvision
+
+        return load_torchvision(text.removeprefix("torchvision:"), wanted)
+    path = Path(text)
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        from .images import load_images
+
+        return load_images(path, wanted)
+    if path.suffix.lower() == ".npz":
+        from .npz import load_npz
+
+        return load_npz(path, wanted)
+    if difflib.get_close_matches(text, ["digits"]) and not path.exists():
+        raise DataError(f"there is no data set {text!r}: did you mean digits?")
+    require_file(path, DataError)
+    raise DataError(f"{path} is of no known kind (its name ends in {path.suffix or 'nothing'!r}): give {_FORMS}")

@@ -4,11 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .apgd import APGD, apgd
+from .fgsm import FGSM, fgsm
 from .pgd import PGD, pgd
-from .spec import AttackSpec
+from .spec import AttackConfig, AttackSpec
+from .transfer import Transfer, transfer
+
+_ALL = ("linf", "l2", "l1", "l0")
 
 ATTACKS: dict[str, AttackSpec] = {
-    "pgd": AttackSpec(PGD, pgd, "gradients", ("linf", "l2", "l1", "l0"), True, "Madry et al. 2018"),
+    "fgsm": AttackSpec(FGSM, fgsm, "gradients", _ALL, True, "Goodfellow et al. 2015"),
+    "pgd": AttackSpec(PGD, pgd, "gradients", _ALL, True, "Madry et al. 2018"),
+    "apgd": AttackSpec(APGD, apgd, "gradients", _ALL, True, "Croce and Hein 2020, 2021"),
+    "transfer": AttackSpec(Transfer, transfer, "gradients", _ALL, True, "Papernot et al. 2017; Dong et al. 2018"),
 }
 
-AnyAttack = Annotated[PGD, Field(discriminator=None)]
+AnyAttack = Annotated[FGSM | PGD | APGD | Transfer, Field(discriminator="attack")]
+
+__all__ = ["ATTACKS", "AnyAttack", "AttackConfig", "AttackSpec"]

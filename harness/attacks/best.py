@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..decision import Objective
 from ..target import Answer, Problem
 
 
@@ -27,9 +28,12 @@ class Best:
         self.see(index, x, answer.score, answer.broken)
 
     def settle(self, problem: Problem, index: Tensor, x: Tensor, step: int) -> None:
-        """Ask the deployed model about the points x (M, ...) that no gradient question will see any more."""
+        """Ask about the last points x (M, ...) of a problem of M samples at positions `index`, which no step will see."""
         if len(index) == 0:
             return
-        part = problem.select(index)
-        decision = part.target.decide(x, step)
-        self.see(index, x, part.goal.score(decision), part.goal.broken(decision))
+        if problem.target.random:
+            # One draw of the deployed model would choose points by luck; a gradient question averages over draws.
+            self.answer(index, x, problem.target.gradient(x, Objective("margin", problem.goal), step))
+            return
+        decision = problem.target.decide(x, step)
+        self.see(index, x, problem.goal.score(decision), problem.goal.broken(decision))

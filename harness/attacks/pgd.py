@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..decision import LossName, Objective
 from ..geometry import per_sample, steepest
-from ..losses import finite
 from ..target import Problem
 from .best import Best
+from .dead_gradient import usable
 from .diversified import diversified_start
 from .spec import AttackConfig
 
@@ -83,13 +83,3 @@ def step_size(config: PGD, k: int) -> float:
     if config.step_size is not None:
         return config.step_size
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * k / config.steps))
-
-
-def usable(gradient: Tensor, problem: Problem, step: int) -> Tensor:
-    """The gradient, with noise in place of samples where it is zero or not finite."""
-    size = finite(gradient.flatten(1).abs().sum(dim=1))
-    dead = ~(size.isfinite() & (size > 0))
-    if not bool(dead.any()):
-        return gradient
-    noise = problem.stream.child("dead gradient").signs(step, tuple(gradient.shape[1:]))
-    return torch.where(per_sample(dead, gradient), noise, gradient)

@@ -1,0 +1,47 @@
+"""Reduce*: over axes from an attribute or an input, all of them by default."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..node import Node
+from .values import Operator, ints
+
+
+def _reduction(
+    function: Callable[[Tensor, list[int], bool], Tensor], single: Callable[[Tensor], Tensor] | None = None
+) -> Operator:
+    """`single` is what remains to do to one element when there is nothing to reduce over."""
+
+    def forward(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+        chosen = node.integers("axes") if axes is None else ints(axes)
+        if not chosen:
+            if node.integer("noop_with_empty_axes", 0):
+                return x if single is None else single(x)
+            chosen = list(range(x.dim()))
+        return function(x, chosen, bool(node.integer("keepdims", 1))) if chosen else x
+
+    return forward
+
+
+def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    for axis in sorted((axis % x.dim() for axis in axes), reverse=True):
+        x = x.prod(dim=axis, keepdim=keep)
+    return x
+
+
+def _norm(order: int) -> Callable[[Tensor, list[int], bool], Tensor]:
+    return lambda x, axes, keep: torch.linalg.vector_norm(x, order, dim=axes, keepdim=keep)
+
+
+reduce_mean = _reduction(lambda x, axes, keep: x.mean(dim=axes, keepdim=keep))
+reduce_sum = _reduction(lambda x, axes, keep: x.sum(dim=axes, keepdim=keep, dtype=x.dtype))
+reduce_max = _reduction(lambda x, axes, keep: x.amax(dim=axes, keepdim=keep))
+reduce_min = _reduction(lambda x, axes, keep: x.amin(dim=axes, keepdim=keep))
+reduce_prod = _reduction(_product)
+reduce_l1 = _reduction(_norm(1), torch.abs)
+reduce_l2 = _reduction(_norm(2), torch.abs)
+reduce_sum_square = _reduction(lambda x, axes, keep: x.square().sum(dim=axes, keepdim=keep), torch.square)
+reduce_log_sum = _reduction(lambda x, axes, keep: x.sum(dim=axes, keepdim=keep).log(), torch.log)
+reduce_log_sum_exp = _reduction(lambda x, axes, keep: torch.logsumexp(x, dim=axes, keepdim=keep))

@@ -1,0 +1,54 @@
+"""ONNX element types: what torch and numpy call them."""
+
+import numpy as np
+import torch
+from onnx import TensorProto, helper
+
+_EXACT: dict[int, torch.dtype] = {
+    TensorProto.UINT8: torch.uint8,
+    TensorProto.INT8: torch.int8,
+    TensorProto.UINT16: torch.uint16,
+    TensorProto.INT16: torch.int16,
+    TensorProto.INT32: torch.int32,
+    TensorProto.INT64: torch.int64,
+    TensorProto.UINT32: torch.uint32,
+    TensorProto.UINT64: torch.uint64,
+    TensorProto.BOOL: torch.bool,
+    TensorProto.DOUBLE: torch.float64,
+}
+_COMPUTED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_BITS = {TensorProto.UINT4: 4, TensorProto.INT4: 4, TensorProto.FLOAT4E2M1: 4}
+_BITS.update({getattr(TensorProto, name): 2 for name in ("UINT2", "INT2") if hasattr(TensorProto, name)})
+_BITS.update({getattr(TensorProto, name): 6 for name in ("FLOAT6E2M3", "FLOAT6E3M2") if hasattr(TensorProto, name)})
+_INTEGER = tuple(
+    code for code, dtype in _EXACT.items() if not dtype.is_floating_point
+)
+
+
+def torch_dtype(code: int, precision: torch.dtype) -> torch.dtype | None:
+    """The torch type the twin computes in, None when it has none."""
+    return precision if code in _COMPUTED else _EXACT.get(code)
+
+
+def is_integer(code: int) -> bool:
+    """Integers and bool."""
+    return code in _INTEGER
+
+
+def numpy_dtype(code: int) -> "np.dtype[np.generic]":
+    """The numpy type that onnxruntime takes for this code."""
+    return np.dtype(helper.tensor_dtype_to_np_dtype(code))
+
+
+def storage_bytes(code: int, elements: int) -> int | None:
+    """Bytes of `raw_data` for this many elements; None for strings and unknown types."""
+    if code in _BITS:
+        return (elements * _BITS[code] + 7) // 8
+    if code == TensorProto.STRING or code not in TensorProto.DataType.values():
+        return None
+    return elements * int(numpy_dtype(code).itemsize)
+
+
+def type_name(code: int) -> str:
+    """FLOAT, INT64, ... as ONNX writes it."""
+    return str(TensorProto.DataType.Name(code)) if code in TensorProto.DataType.values() else f"type {code}"

@@ -1,0 +1,44 @@
+"""Points crafted on another model, judged on the target.
+
+Source: Szegedy et al. 2014; Papernot et al. 2017; the settings (momentum, many steps, a confident margin) as in
+Dong et al. 2018, section 3.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..decision import Objective
+from ..geometry import per_sample, steepest
+from ..target import Problem
+from .best import Best
+from .dead_gradient import usable
+from .spec import AttackConfig
+
+
+class Transfer(AttackConfig):
+    """MI-FGSM on a source that the evaluation provides: the bare model without its defenses, or a trained surrogate."""
+
+    attack: Literal["transfer"] = "transfer"
+    source: Literal["twin", "surrogate"] = Field("surrogate", description="what the points are crafted on")
+    steps: int = Field(50, ge=1, description="gradient steps on the source")
+    momentum: float = Field(1.0, ge=0, le=1, description="share of the accumulated gradient that is kept")
+
+
+def transfer(problem: Problem, config: Transfer) -> Tensor:
+    """Proposals (N, ...): the iterate that the source gets most wrong; `problem.target` answers for the source."""
+    best, ball = Best(problem), problem.ball
+    everyone = torch.arange(len(problem.x), device=problem.x.device)
+    objective = Objective("margin", problem.goal)
+    x, velocity = ball.random_start(problem.stream, 0), torch.zeros_like(problem.x)
+    for k in range(config.steps + 1):
+        answer = problem.target.gradient(x, objective, k)
+        best.answer(everyone, x, answer)
+        gradient = usable(answer.gradient, problem, k)
+        velocity = config.momentum * velocity + gradient / per_sample(gradient.flatten(1).abs().sum(dim=1), gradient)
+        size = per_sample(2.5 * ball.eps / config.steps, x)
+        sparsity = 0.05 * x[0].numel() * torch.ones(len(x), device=x.device)
+        x = ball.project(x + size * steepest(velocity, ball.norm, sparsity))
+    return best.x

@@ -1,0 +1,340 @@
+"""The attacks of one evaluation, in order: who is attacked, on what target, and what the replay says."""
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..attacks import ATTACKS
+from ..attacks.pgd import PGD
+from ..attacks.transfer import Transfer
+from ..decision import Goal
+from ..diagnosis import Unbounded
+from ..errors import NoGradientError, UnfinishedError
+from ..geometry import per_sample
+from ..pipeline import Pipeline
+from ..planner import Step
+from ..randomness import Stream
+from ..results import AttackRecord, AttackStatus, Phase
+from ..target import Problem
+from ..threat import Ball
+from ..training.surrogate import train_surrogate
+from .coordinates import Coordinates
+from .ledger import CLEAN, Ledger
+from .local import LocalTarget
+from .meter import BudgetExhaustedError, Meter
+from .observer import Observer
+from .replay import Replay
+from .surrogate import SurrogateClassifier
+
+if TYPE_CHECKING:
+    from ..evaluation import Job
+
+SELECTION_DRAWS = 20
+"""Draws that choose among candidates of a random target; the score uses others."""
+CONTROL_SAMPLES = 32
+_BLOCK_NUMBERS = 1 << 25
+_INFINITE = float("inf")
+
+
+@dataclass
+class Campaign:
+    """State of a running evaluation."""
+
+    job: "Job"
+    pipeline: Pipeline
+    coordinates: Coordinates
+    ball: Ball
+    ledger: Ledger
+    meter: Meter
+    observer: Observer
+    batch: int
+    classes: int = 0
+    slack: float = 0.0
+    records: list[AttackRecord] = field(default_factory=list)
+    blackbox_only: int = 0
+    surrogate: SurrogateClassifier | None = None
+    present: str | None = None
+    """The attack in progress."""
+
+    @classmethod
+    def begin(cls, job: "Job", observer: Observer) -> "Campaign":
+        """Lay out attack space and the books."""
+        if job.box is not None:
+            coordinates = Coordinates.of_box(*job.box)
+        else:
+            coordinates = Coordinates.of_bounds(job.pipeline.classifier.info.bounds, job.x.dim(), "cpu")
+        z = coordinates.from_input(job.x)
+        reach = torch.maximum(z, 1 - z).flatten(1).amax(dim=1)
+        eps = reach if job.eps is None else job.eps
+        meter = Meter(len(job.x), job.budget, observer.passed)
+        ball = Ball.create(z, eps, job.norm)
+        batch = job.batch or _batch(job.x[0].numel(), job.device)
+        return cls(job, job.pipeline, coordinates, ball, Ledger(job.x, z), meter, observer, batch)
+
+    def with_pipeline(self, pipeline: Pipeline) -> "Campaign":
+        """Go on with what the probe found out about the pipeline."""
+        self.pipeline = pipeline
+        return self
+
+    @property
+    def ids(self) -> Tensor:
+        """Names of the samples, the keys of their randomness."""
+        return torch.arange(len(self.job.x)) if self.job.ids is None else self.job.ids
+
+    @property
+    def replay(self) -> Replay:
+        """The judge."""
+        stream = Stream.create(self.job.seed, "replay", self.ids.to(self.job.device))
+        return Replay(self.pipeline, stream, self.meter, self.batch, self.job.device)
+
+    def inputs(self, count: int) -> Tensor:
+        """The first samples as the model takes them."""
+        return self.job.x[:count].to(self.job.device)
+
+    def goal(self, rows: Tensor) -> Goal:
+        """The goals of the samples at `rows`, on the CPU."""
+        return Goal(self.job.y, self.job.targets).select(rows)
+
+    def clean_pass(self) -> None:
+        """Who is right when nobody attacks."""
+        rows = torch.arange(len(self.job.x))
+        self.observer.started(CLEAN, len(rows))
+        for block in rows.split(self._block()):
+            seen = self.replay(
+                self.job.x[block], block, self.goal(block), phase="clean", draws=100, key=CLEAN, clean=True
+            )
+            ledger = self.ledger
+            ledger.clean_rate[block], ledger.rate[block] = seen.rate, seen.rate
+            ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
+            ledger.score[block], ledger.seen[block] = seen.score, True
+            self._advance(len(block))
+        self.classes = self.classes or self._classes()
+
+    def attack(self, steps: list[Step]) -> None:
+        """Every step in order; limited black-box steps come back for all samples once one of them succeeded."""
+        limited: list[tuple[Step, AttackRecord, Tensor]] = []
+        for step in steps:
+            if not step.runs:
+                status: AttackStatus = "skipped" if step.applies else "not_applicable"
+                self._book(AttackRecord(name=step.request.name, attack=step.request.config.attack, status=status, reason=step.reason))
+                continue
+            escalated = step.blackbox and self.blackbox_only > 0
+            request = step.request
+            rows = self.ledger.standing_rows(request.closest, request.at_least, None if escalated else request.samples)
+            record = self._run(step, rows)
+            if step.blackbox and request.samples is not None and record.status == "ok":
+                limited.append((step, record, rows))
+            if self.blackbox_only > 0:
+                self._escalate(limited)
+        self._advance(0)
+
+    def _escalate(self, limited: list[tuple[Step, AttackRecord, Tensor]]) -> None:
+        """Take the samples that limited black-box attacks left out."""
+        while limited:
+            step, record, done = limited.pop(0)
+            rows = self.ledger.standing_rows()
+            rest = rows[~torch.isin(rows, done)]
+            if len(rest):
+                self._run(step, rest, record)
+
+    def unbounded(self, steps: list[Step]) -> Unbounded | None:
+        """The gradient attack with the whole box to move in; it has to succeed."""
+        step = next((s for s in steps if s.runs and not s.blackbox and s.gradient and _is_direct(s)), None)
+        rows = self.ledger.right.nonzero().squeeze(1)[:CONTROL_SAMPLES]
+        if step is None or len(rows) == 0 or self.job.targets is not None:
+            return None
+        self.observer.started("control: unbounded", len(rows))
+        config = PGD(loss="margin", steps=30, restarts=2)
+        wide = self.ball.select(rows)
+        limit = {"linf": 1.0, "l2": wide.x[0].numel() ** 0.5, "l1": float(wide.x[0].numel()), "l0": float(wide.x[0].numel())}
+        problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
+        try:
+            z = pgd_control(problem, config)
+        except (NoGradientError, RuntimeError):
+            return Unbounded(samples=len(rows), survived=len(rows))
+        inputs = self._inputs(z.cpu(), rows)
+        seen = self.replay(inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False)
+        return Unbounded(samples=len(rows), survived=int((seen.rate >= 0.5).sum()))
+
+    def final_score(self, draws: int) -> None:
+        """Score the chosen candidates of a random target on fresh draws that chose nothing."""
+        if not self.pipeline.random:
+            return
+        rows = self.ledger.right.nonzero().squeeze(1)
+        self.observer.started("score on fresh draws", len(rows))
+        for block in rows.split(self._block()):
+            seen = self.replay(
+                self.ledger.x[block], block, self.goal(block), phase="replay", draws=draws, key="score", clean=False
+            )
+            self.ledger.rate[block], self.ledger.prediction[block] = seen.rate, seen.label
+            self._advance(len(block))
+
+    def interrupt(self, steps: list[Step]) -> None:
+        """Write down what the rest of the plan did not do."""
+        done = {record.name for record in self.records}
+        for step in steps:
+            if step.request.name not in done and step.runs:
+                self._book(self._record(step, "interrupted", "the run ended before this attack was done"))
+
+    def problem(self, step: Step, rows: Tensor, *, phase: Phase | None = None, ball: Ball | None = None) -> Problem:
+        """What `step` is asked about the samples at `rows`, on the device."""
+        device = self.job.device
+        ball = self.ball.select(rows) if ball is None else ball
+        ball = Ball(*(t.to(device) for t in (ball.x, ball.eps, ball.lower, ball.upper)), ball.norm)
+        goal = self.goal(rows)
+        goal = Goal(goal.y.to(device), None if goal.targets is None else goal.targets.to(device))
+        stream = Stream.create(self.job.seed, f"attack/{step.request.name}", self.ids[rows].to(device))
+        return Problem(ball.x, goal, ball, self.target(step, rows, phase=phase), stream)
+
+    def target(self, step: Step, rows: Tensor, *, phase: Phase | None = None) -> LocalTarget:
+        """The target as `step` may question it."""
+        device, config = self.job.device, step.request.config
+        pipeline, meter, slack = self.pipeline, self.meter, self.slack
+        if isinstance(config, Transfer):
+            # A point that breaks the source proves nothing, so no answer counts as broken and the climb goes on.
+            slack = _INFINITE
+            pipeline = Pipeline(self.pipeline.classifier)
+            if config.source == "surrogate":
+                pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
+        return LocalTarget(
+            pipeline=pipeline,
+            coordinates=Coordinates(*(getattr(self.coordinates, f).to(device) for f in ("offset", "scale", "lower", "upper"))),
+            rows=rows.to(device),
+            stream=Stream.create(self.job.seed, f"target/{step.request.name}", self.ids.to(device)),
+            meter=meter,
+            phase=phase or ("blackbox" if step.blackbox else "gradient"),
+            batch=self.batch,
+            classes=self.classes,
+            device=device,
+            gradient_name=step.gradient,
+            draws=step.draws,
+            slack=slack,
+        )
+
+    def _run(self, step: Step, rows: Tensor, record: AttackRecord | None = None) -> AttackRecord:
+        """Attack the samples at `rows` in blocks; what earlier blocks found is kept whatever happens to a later one."""
+        name, config = step.request.name, step.request.config
+        known = record is not None
+        record = record or self._record(step, "ok" if len(rows) else "idle", step.reason)
+        self.present = name
+        self.observer.started(name, len(rows))
+        before, started = self.meter.totals(), time.perf_counter()
+        try:
+            for block in rows.split(self._block()):
+                problem = self.problem(step, block)
+                proposals = ATTACKS[config.attack].run(problem, config)
+                self._judge(record, step, block, proposals.cpu())
+                self._advance(len(block))
+        except NoGradientError as error:
+            record.status, record.reason = "skipped", str(error)
+        except BudgetExhaustedError:
+            record.status, record.reason = "starved", f"the budget of {self.job.budget:,} passes was spent"
+        except KeyboardInterrupt:
+            record.status, record.reason = "interrupted", "interrupted"
+            raise
+        except Exception as error:  # third-party code may raise anything; the evaluation goes on and cannot PASS
+            if _device_lost(error):
+                raise UnfinishedError(f"the device was lost during {name}: {_line(error)}; run again on a working device") from error
+            record.status, record.reason = "crashed", _line(error)
+        finally:
+            after = self.meter.totals()
+            record.forward += after.forward - before.forward
+            record.backward += after.backward - before.backward
+            record.seconds += time.perf_counter() - started
+            record.robust_accuracy = self.ledger.robust / len(self.job.x)
+            if not known:
+                self._book(record)
+        return record
+
+    def _judge(self, record: AttackRecord, step: Step, rows: Tensor, z: Tensor) -> None:
+        """Replay proposals on the deployed model; only points inside ball and box count."""
+        record.attempted += len(rows)
+        ball = self.ball.select(rows)
+        valid = ball.contains(z)
+        record.invalid += int((~valid).sum())
+        rows, z, ball = rows[valid], z[valid], ball.select(valid)
+        if len(rows) == 0:
+            return
+        x = self._inputs(z, rows)
+        key = f"select/{step.request.name}"
+        seen = self.replay(x, rows, self.goal(rows), phase="replay", draws=SELECTION_DRAWS, key=key, clean=False)
+        fell = self.ledger.record(rows, x, z, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
+        record.broken += fell
+        if step.blackbox:
+            self.blackbox_only += fell
+
+    def _inputs(self, z: Tensor, rows: Tensor) -> Tensor:
+        return self.coordinates.select(rows).to_input(z)
+
+    def _surrogate(self) -> SurrogateClassifier:
+        if self.surrogate is None:
+            self.observer.started("train a surrogate", len(self.job.x))
+            x = self.inputs(len(self.job.x))
+            reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
+            if self.job.norm != "linf":
+                # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.
+                power = {"l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
+                reach = reach / x[0].numel() ** power
+            network = train_surrogate(x, self.job.y.to(x.device), self.classes, radius=reach, seed=self.job.seed)
+            self.surrogate = SurrogateClassifier(network, self.pipeline.classifier.info.bounds)
+        return self.surrogate
+
+    def _record(self, step: Step, status: AttackStatus, reason: str) -> AttackRecord:
+        return AttackRecord(
+            name=step.request.name,
+            attack=step.request.config.attack,
+            gradient=None if step.gradient is None else step.gradient + (f", {step.draws} draws" if step.draws > 1 else ""),
+            status=status,
+            reason=reason,
+        )
+
+    def _book(self, record: AttackRecord) -> None:
+        if record.robust_accuracy is None:
+            record.robust_accuracy = self.ledger.robust / len(self.job.x)
+        self.records.append(record)
+        self.observer.finished(record)
+
+    def _advance(self, samples: int) -> None:
+        self.observer.advanced(samples, int(self.ledger.standing.sum()), self.ledger.robust / len(self.job.x))
+
+    def _block(self) -> int:
+        return max(8, min(1024, _BLOCK_NUMBERS // (16 * self.job.x[0].numel())))
+
+    def _classes(self) -> int:
+        known = self.pipeline.classifier.info.classes
+        if known:
+            return known
+        self.meter.count("controls", torch.zeros(1, dtype=torch.int64), forward=1)
+        return self.pipeline.classifier.logits(self.inputs(1)).shape[1]
+
+
+def pgd_control(problem: Problem, config: PGD) -> Tensor:
+    """The attack of the unbounded control, (N, ...)."""
+    return ATTACKS["pgd"].run(problem, config)
+
+
+def _is_direct(step: Step) -> bool:
+    return not isinstance(step.request.config, Transfer)
+
+
+def _batch(numbers: int, device: str) -> int:
+    """Rows per model call: small enough for a CPU's caches, large enough to fill a GPU."""
+    if device.startswith("cuda"):
+        return max(32, min(4096, (1 << 26) // numbers))
+    return max(32, min(1024, (1 << 17) // numbers))
+
+
+def _device_lost(error: Exception) -> bool:
+    text = str(error)
+    return "CUDA error" in text and "out of memory" not in text
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's text."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+

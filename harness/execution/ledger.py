@@ -1,0 +1,69 @@
+"""What is known about every sample so far: who stands, who fell to what, and the worst case found."""
+
+import torch
+from torch import Tensor
+
+CLEAN = "clean"
+
+
+class Ledger:
+    """Per-sample state of one evaluation; tensors on the CPU, one row per sample of the data set."""
+
+    def __init__(self, x: Tensor, z: Tensor) -> None:
+        n = len(x)
+        self.x = x.clone()
+        """The worst case found, in model units, as replayed."""
+        self.distance = torch.zeros(n, dtype=torch.float64)
+        self.z = z.clone()
+        self.clean_prediction = torch.full((n,), -1, dtype=torch.int64)
+        self.prediction = torch.full((n,), -1, dtype=torch.int64)
+        self.clean_rate = torch.zeros(n, dtype=torch.float64)
+        self.rate = torch.ones(n, dtype=torch.float64)
+        """How often the worst case found is still right: 0 or 1, or a rate for a random target."""
+        self.score = torch.full((n,), float("-inf"))
+        """Best score of any candidate: how close the sample came to falling."""
+        self.seen = torch.zeros(n, dtype=torch.bool)
+        """Clean pass done."""
+        self.broken_by: list[str | None] = [None] * n
+
+    @property
+    def right(self) -> Tensor:
+        """Correct when clean (more often than not, for a random target), (n,)."""
+        return self.seen & (self.clean_rate >= 0.5)
+
+    @property
+    def standing(self) -> Tensor:
+        """Correct when clean and not yet broken for certain, (n,)."""
+        return self.right & (self.rate > 0)
+
+    @property
+    def robust(self) -> float:
+        """Sum over samples of how often each is right on its worst case."""
+        return float(torch.where(self.right, self.rate, torch.zeros_like(self.rate)).sum())
+
+    def standing_rows(self, closest: float = 1.0, at_least: int = 1, at_most: int | None = None) -> Tensor:
+        """Positions of standing samples, in order; a part of them is the part closest to the boundary."""
+        rows = self.standing.nonzero().squeeze(1)
+        count = max(min(at_least, len(rows)), round(closest * len(rows)))
+        count = count if at_most is None else min(count, at_most)
+        if count >= len(rows):
+            return rows
+        order = self.score[rows].argsort(descending=True, stable=True)
+        return rows[order[:count]].sort().values
+
+    def record(self, rows: Tensor, x: Tensor, z: Tensor, distance: Tensor, rate: Tensor, score: Tensor, label: Tensor, by: str) -> int:
+        """Take in replayed candidates for the samples at `rows`; returns how many of them newly fell.
+
+        A candidate replaces the worst case when it is right less often, or equally often and closer to falling.
+        """
+        before = self.rate[rows] < 0.5
+        worse = (rate < self.rate[rows]) | ((rate == self.rate[rows]) & (score > self.score[rows]) & (rate > 0))
+        for row, is_worse, value in zip(rows.tolist(), worse.tolist(), rate.tolist(), strict=True):
+            if is_worse and value < 0.5:
+                self.broken_by[row] = by
+        chosen = rows[worse]
+        self.x[chosen], self.z[chosen] = x[worse], z[worse]
+        self.rate[chosen], self.prediction[chosen] = rate[worse], label[worse]
+        self.distance[chosen] = distance[worse]
+        self.score[rows] = torch.maximum(self.score[rows], score)
+        return int(((self.rate[rows] < 0.5) & ~before).sum())

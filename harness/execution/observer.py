@@ -1,0 +1,48 @@
+"""What an evaluation tells the outside while it runs."""
+
+from typing import Protocol
+
+from ..results import AttackRecord, PlanEntry
+
+
+class Observer(Protocol):
+    """Told about progress; a terminal, a log or nothing may listen."""
+
+    def planned(self, plan: list[PlanEntry]) -> None:
+        """Before the first attack."""
+        ...
+
+    def started(self, what: str, samples: int) -> None:
+        """A phase or an attack begins on this many samples."""
+        ...
+
+    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
+        """Some samples of the present phase are done; worst case so far."""
+        ...
+
+    def passed(self, passes: int) -> None:
+        """This many passes were made just now."""
+        ...
+
+    def finished(self, record: AttackRecord) -> None:
+        """An attack is done, replayed and counted."""
+        ...
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def planned(self, plan: list[PlanEntry]) -> None:
+        """Say nothing."""
+
+    def started(self, what: str, samples: int) -> None:
+        """Say nothing."""
+
+    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
+        """Say nothing."""
+
+    def passed(self, passes: int) -> None:
+        """Say nothing."""
+
+    def finished(self, record: AttackRecord) -> None:
+        """Say nothing."""

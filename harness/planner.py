@@ -1,0 +1,130 @@
+"""Which attack on what gradient, and why: a pure function of the suite, the threat and what is known of the target."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .attacks import ATTACKS, AnyAttack
+from .attacks.transfer import Transfer
+from .geometry import Norm
+from .gradients import GradientName
+from .pipeline import Pipeline
+from .results import PlanEntry
+
+DEFAULT_DRAWS = 20
+"""EOT draws per gradient question. Source: AutoAttack's `rand` version uses 20."""
+
+
+class Request(BaseModel):
+    """One attack as a suite asks for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    config: AnyAttack
+    gradient: Literal["auto", "exact", "bpda", "bpda-identity"] = "auto"
+    eot: Literal["auto"] | int = "auto"
+    samples: int | None = Field(None, ge=1)
+    """Run on this many standing samples (closest first), and on all as soon as one falls to a black-box attack."""
+    closest: float = Field(1.0, gt=0, le=1)
+    """The share of standing samples, closest to the boundary first, that is attacked."""
+    at_least: int = Field(1, ge=1)
+    """... but never fewer than this many."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decided line of the plan."""
+
+    request: Request
+    runs: bool
+    applies: bool
+    """False: the attack has no meaning here (wrong norm), which is no weakness of the evaluation."""
+    gradient: GradientName | None
+    draws: int
+    reason: str
+
+    @property
+    def blackbox(self) -> bool:
+        """Whether it asks for scores or decisions alone, or crafts on a surrogate."""
+        config = self.request.config
+        if isinstance(config, Transfer):
+            return config.source == "surrogate"
+        return ATTACKS[config.attack].needs != "gradients"
+
+    def entry(self) -> PlanEntry:
+        """The same as a record."""
+        config = self.request.config
+        parameters = config.model_dump(exclude={"attack"})
+        if self.request.samples is not None:
+            parameters["samples"] = self.request.samples
+        if self.request.closest < 1:
+            parameters |= {"closest": self.request.closest, "at_least": self.request.at_least}
+        return PlanEntry(
+            name=self.request.name,
+            attack=config.attack,
+            parameters=parameters,
+            gradient=self.gradient,
+            eot=self.draws,
+            reason=self.reason,
+            runs=self.runs,
+        )
+
+
+def plan(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> list[Step]:
+    """Decide every request, in order."""
+    return [_decide(request, pipeline, norm, targeted=targeted) for request in requests]
+
+
+def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool) -> Step:
+    spec = ATTACKS[request.config.attack]
+    if norm not in spec.norms:
+        return Step(request, False, False, None, 1, f"{request.config.attack} has no {norm} form")
+    if targeted and not spec.targeted:
+        return Step(request, False, False, None, 1, f"{request.config.attack} has no targeted form")
+    if isinstance(request.config, Transfer):
+        return _transfer(request, request.config, pipeline)
+    if spec.needs != "gradients":
+        return Step(request, True, True, None, 1, f"asks for {spec.needs} of the deployed model, so nothing can mask it")
+    return _gradient(request, pipeline)
+
+
+def _transfer(request: Request, config: Transfer, pipeline: Pipeline) -> Step:
+    if config.source == "surrogate":
+        return Step(request, True, True, "exact", 1, "points from a surrogate trained on the same samples")
+    if not pipeline.stages:
+        return Step(request, False, False, None, 1, "no defense: the bare model is the target itself")
+    if pipeline.classifier.differentiable() is None:
+        return Step(request, False, True, None, 1, _no_twin(pipeline))
+    return Step(request, True, True, "exact", 1, "points from the bare model, around its defenses")
+
+
+def _gradient(request: Request, pipeline: Pipeline) -> Step:
+    if pipeline.classifier.differentiable() is None:
+        return Step(request, False, True, None, 1, _no_twin(pipeline))
+    opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
+    inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
+    name: GradientName = "exact"
+    reason = "differentiable end to end"
+    if request.gradient != "auto":
+        name, reason = request.gradient, "fixed by the suite"
+        if name == "exact" and inexact:
+            return Step(request, False, True, None, 1, f"{inexact[0].label} has no exact gradient")
+        if name == "bpda" and opaque:
+            return Step(request, False, True, None, 1, f"{opaque[0].label} declares no surrogate")
+    elif opaque:
+        name, reason = "bpda-identity", f"{opaque[0].label} declares no surrogate, so the identity is tried"
+    elif inexact:
+        name = "bpda-identity" if all(s.surrogate.kind == "identity" for s in pipeline.stages) else "bpda"
+        reason = f"{inexact[0].label}: {inexact[0].surrogate.reason}"
+    draws = request.eot if request.eot != "auto" else (DEFAULT_DRAWS if pipeline.random else 1)
+    if draws > 1 and not pipeline.random:
+        return Step(request, True, True, name, 1, f"{reason}; nothing is random, so one draw is enough")
+    if draws > 1:
+        reason += f"; random, so gradients are averaged over {draws} draws"
+    return Step(request, True, True, name, draws, reason)
+
+
+def _no_twin(pipeline: Pipeline) -> str:
+    return f"no gradient: {pipeline.classifier.info.twin.reason or 'the model has no differentiable twin'}"

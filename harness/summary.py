@@ -1,0 +1,155 @@
+"""From a finished evaluation to the record of it."""
+
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from .diagnosis import Records, diagnose
+from .evaluation import Evaluated
+from .gallery import gallery
+from .model_info import ModelInfo
+from .results import DataRecord, Environment, Finding, Outcome, Result, SampleRecord, ThreatRecord
+from .verdict import judge
+
+_PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy", "adversarial-robustness-toolbox")
+
+
+def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
+    """Findings, verdict and every number of an evaluation."""
+    job, campaign = done.job, done.campaign
+    ledger, n = campaign.ledger, len(job.x)
+    unknown = int((~ledger.seen).sum()) if not done.complete else 0
+    evaluated = n - unknown
+    clean = float(ledger.clean_rate.sum()) / max(evaluated, 1)
+    findings = _findings(done, clean, evaluated)
+    judgement = judge(ledger.robust, unknown, n, job.gate, findings)
+    samples = [_sample(done, i) for i in range(n)]
+    info = _info(done)
+    result = Result(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+        verdict=judgement.verdict,
+        explanation=judgement.explanation,
+        against_pass=judgement.against_pass,
+        complete=done.complete,
+        clean_accuracy=clean,
+        robust_accuracy=ledger.robust / max(evaluated, 1),
+        interval=judgement.interval,
+        stochastic=campaign.pipeline.random,
+        model=info,
+        defenses=[stage.label for stage in campaign.pipeline.stages],
+        data=job.labels.get("data") or DataRecord(name="arrays", samples=n, sha256="", shape=tuple(job.x.shape[1:])),
+        threat=_threat(done),
+        gate=job.gate,
+        suite=str(job.labels.get("suite", "")),
+        suite_source=job.labels.get("suite_source", {}),
+        seed=job.seed,
+        batch_size=campaign.batch,
+        plan=[step.entry() for step in done.steps],
+        attacks=campaign.records,
+        samples=samples,
+        passes=campaign.meter.totals(),
+        findings=findings,
+        gallery=_gallery(done, samples),
+        environment=_environment(job.device, version),
+    )
+    result._adversarial = ledger.x
+    return result
+
+
+def _findings(done: Evaluated, clean: float, evaluated: int) -> list[Finding]:
+    campaign = done.campaign
+    twin = campaign.pipeline.classifier.info.twin
+    missing = "" if campaign.pipeline.classifier.differentiable() is not None else twin.reason or "there is no twin"
+    return diagnose(
+        Records(
+            samples=len(done.job.x),
+            evaluated=evaluated,
+            classes=campaign.classes,
+            clean_accuracy=clean,
+            twin_missing=missing,
+            probe=done.probe,
+            plan=[step.entry() for step in done.steps],
+            attacks=campaign.records,
+            broken=int((campaign.ledger.rate < 0.5).sum()),
+            blackbox_only=campaign.blackbox_only,
+            unbounded=done.unbounded,
+            complete=done.complete,
+        )
+    )
+
+
+def _sample(done: Evaluated, i: int) -> SampleRecord:
+    ledger, job = done.campaign.ledger, done.job
+    passes = done.campaign.meter.sample(i)
+    outcome: Outcome = "survived"
+    if not bool(ledger.seen[i]):
+        outcome = "not_evaluated"
+    elif not bool(ledger.right[i]):
+        outcome = "clean_error"
+    elif float(ledger.rate[i]) < 0.5:
+        outcome = "broken"
+    attacked = outcome in ("broken", "survived")
+    return SampleRecord(
+        id=int(done.campaign.ids[i]),
+        label=int(job.y[i]),
+        target=None if job.targets is None else int(job.targets[i]),
+        outcome=outcome,
+        clean_prediction=int(ledger.clean_prediction[i]),
+        prediction=int(ledger.prediction[i]) if attacked else None,
+        broken_by=ledger.broken_by[i] if outcome == "broken" else None,
+        distance=float(ledger.distance[i]) if attacked else None,
+        correct_rate=float(ledger.rate[i]) if attacked and done.campaign.pipeline.random else None,
+        forward=passes.forward,
+        backward=passes.backward,
+    )
+
+
+def _threat(done: Evaluated) -> ThreatRecord:
+    job = done.job
+    epsilon: float | tuple[float, float] | None = None
+    if job.eps is not None:
+        low, high = float(job.eps.min()), float(job.eps.max())
+        epsilon = low if low == high else (low, high)
+    return ThreatRecord(norm=job.norm, epsilon=epsilon, box=job.box is not None, targeted=job.targets is not None)
+
+
+def _info(done: Evaluated) -> ModelInfo:
+    """The model's contract, with the parity that was measured on these samples."""
+    info, probe = done.campaign.pipeline.classifier.info, done.probe
+    shape = tuple(done.job.x.shape[1:])
+    twin = info.twin
+    if probe.parity is not None:
+        twin = twin.model_copy(update={"parity": probe.parity, "scale": probe.scale, "samples": probe.samples})
+    update: dict[str, Any] = {"twin": twin, "input_shape": info.input_shape or shape}
+    if done.campaign.classes:
+        update["classes"] = done.campaign.classes
+    return info.model_copy(update=update)
+
+
+def _gallery(done: Evaluated, samples: list[SampleRecord]) -> list[Any]:
+    low, high = done.job.pipeline.classifier.info.bounds
+    names = tuple(done.job.labels.get("class_names", ()))
+    scale = (high - low) or 1.0
+    return list(gallery(samples, (done.job.x - low) / scale, (done.campaign.ledger.x - low) / scale, names))
+
+
+def _environment(device: str, version: str) -> Environment:
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    return Environment(
+        robcheck=version,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=packages,
+        device=name,
+        threads=torch.get_num_threads(),
+    )
