@@ -92,7 +92,7 @@ def _onnx_path(model: str | Path) -> Path | None:
 
 
 def _load_onnx(path: Path, contract: dict[str, Any], classes: int | None) -> Classifier:
-    if file_kind(path) in ("torch", "torchscript", "exported program", "safetensors", "zip", "text"):
+    if file_kind(path) in ("torch", "TorchScript archive", "exported program", "safetensors", "zip", "text"):
         raise ModelError(f"{path} is no ONNX file but {_a(file_kind(path))}: name it by what it is, or export it again")
     from .onnx import load_onnx
 
@@ -221,7 +221,7 @@ def _from_file(path: Path, trust_code: bool) -> nn.Module:
     if path.suffix == ".py" and path.is_file():
         raise ModelError(f"{path} does not say which function makes the model: write {path.name}:factory")
     kind = file_kind(path)
-    if kind in ("torchscript", "exported program"):
+    if kind in ("TorchScript archive", "exported program"):
         if not trust_code:
             raise UnsafeModelError(
                 f"{path} is {_a(kind)}, which runs code from the file: {WAY_OUT} (--trust-code loads it anyway)"
@@ -241,7 +241,7 @@ def _from_file(path: Path, trust_code: bool) -> nn.Module:
 
 def _from_program(path: Path, kind: str) -> nn.Module:
     def load() -> Any:
-        if kind == "torchscript":
+        if kind == "TorchScript archive":
             return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         return torch.export.load(path).module()
 

@@ -63,7 +63,7 @@ def wrap_module(
     found = list(notes)
     if copy:
         module = _copied(module, found)
-    _settle(module, found)
+    _settle(module, found, tell=copy)
     info = ModelInfo(
         name=name or type(module).__name__,
         format="torch",
@@ -112,8 +112,8 @@ def _copied(module: nn.Module, notes: list[str]) -> nn.Module:
         return module
 
 
-def _settle(module: nn.Module, notes: list[str]) -> None:
-    """Evaluation mode and no gradient on the weights, in place."""
+def _settle(module: nn.Module, notes: list[str], *, tell: bool) -> None:
+    """Evaluation mode and no gradient on the weights, in place; `tell` if the module was in training mode."""
     training = [name or "the module itself" for name, part in module.named_modules() if part.training]
     for part in module.modules():
         try:
@@ -122,7 +122,7 @@ def _settle(module: nn.Module, notes: list[str]) -> None:
             notes.append("the program keeps the mode in which it was exported")
             training = []
             break
-    if training:
+    if tell and training:
         notes.append(
             f"{len(training)} of its parts were in training mode (first: {training[0]}): evaluated in evaluation mode"
         )
@@ -140,7 +140,7 @@ def _hidden(module: nn.Module) -> list[str]:
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
             held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-            if not name.startswith("_") and any(isinstance(item, nn.Module) and item.training for item in held):
+            if name != "_modules" and any(isinstance(item, nn.Module) and item.training for item in held):
                 found.append(f"{prefix}.{name}".lstrip("."))
     return found
 

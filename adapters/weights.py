@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from ..harness.errors import ModelError, UnsafeModelError, UnusableError
 
-FileKind = Literal["safetensors", "torch", "torchscript", "exported program", "zip", "text", "other"]
+FileKind = Literal["safetensors", "torch", "TorchScript archive", "exported program", "zip", "text", "other"]
 
 BOMB_BYTES = 4 * 2**30
 BOMB_RATIO = 20
+_SAFETENSORS_HEADER = 100_000_000
 _LFS = b"version https://git-lfs"
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -51,7 +52,7 @@ def file_kind(path: Path) -> FileKind:
     head = require_file(path)
     if head[:4] == b"PK\x03\x04":
         return _zip_kind(path)
-    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _SAFETENSORS_HEADER:
         return "safetensors"
     if head[0] == 0x80:  # the PROTO opcode, with which every pickle since protocol 2 and torch's legacy format begins
         return "torch"
@@ -66,7 +67,7 @@ def _zip_kind(path: Path) -> FileKind:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ModelError(f"{path} is a damaged zip archive ({first_line(error)}): copy or download it again") from error
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        return "torchscript"
+        return "TorchScript archive"
     if "archive_format" in names or "serialized_exported_program.json" in names or "models/model.json" in names:
         return "exported program"
     return "torch" if "data.pkl" in names else "zip"
@@ -98,7 +99,7 @@ def read_state_dict(path: Path, *, trust_code: bool = False) -> tuple[dict[str, 
     kind = file_kind(path)
     if kind == "safetensors" or (path.suffix == ".safetensors" and kind == "other"):
         return _read_safetensors(path), ()
-    if kind in ("torchscript", "exported program"):
+    if kind in ("TorchScript archive", "exported program"):
         raise UnsafeModelError(f"{path} is a {kind}, not a state dict, and runs code when it is loaded: {WAY_OUT}")
     if kind != "torch":
         raise ModelError(
@@ -126,13 +127,14 @@ def read_pickled(path: Path, *, trust_code: bool) -> Any:
     """
     refuse_bomb(path)
     try:
-        with warnings.catch_warnings():
+        # An open file, because for a path torch.load lets the name decide how it is read.
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=not trust_code)
+            return torch.load(file, map_location="cpu", weights_only=not trust_code)
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and not trust_code:
             raise UnsafeModelError(
-                f"{path} holds pickled Python objects, not only tensors, and would run code when loaded: {WAY_OUT} "
+                f"{path} holds pickled Python objects and not only tensors, and may run code when loaded: {WAY_OUT} "
                 "(--trust-code loads it anyway)"
             ) from error
         # The unpickler lets any exception out for a malformed stream.
@@ -228,6 +230,8 @@ def _bytes(value: Tensor) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text without its full stop, or its class if it has no text."""
+    """The first line of an error's text without its full stop, or its class if that says nothing."""
     text = str(error).strip()
-    return text.splitlines()[0].strip().rstrip(".")[:200] if text else type(error).__name__
+    if not text or isinstance(error, KeyError):
+        return f"{type(error).__name__} {text}".strip()
+    return text.splitlines()[0].strip().rstrip(".")[:200]

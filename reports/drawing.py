@@ -4,12 +4,18 @@ import io
 import re
 import warnings
 from html import escape
+from typing import Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from .wording import clean
+
+WIDE, PHONE = 1040, 340
+"""The two widths in CSS pixels at which every figure is drawn."""
 
 # Matplotlib draws in these colours; the page replaces them by its variables, so that a figure follows dark mode.
 INK, MUTED, GRID, LINE, BREAK, GATE, FILL = (f"#0101{i:02d}" for i in range(11, 18))
@@ -26,19 +32,25 @@ _FONT = re.compile(r"font: (?:(\d+) )?([\d.]+)px [^;\"<>]*")
 _REFERENCE = re.compile(r"(\bid=\"|href=\"#|url\(#)")
 
 
-def figure(width: float, height: float) -> tuple[Figure, Axes]:
+def figure(width: int, height: int, *, grid: Literal["x", "y"] = "y") -> tuple[Figure, Axes]:
     """An empty figure of that many CSS pixels, with one frameless pair of axes."""
     drawing = Figure(figsize=(width / 72, height / 72), layout="constrained")
     drawing.patch.set_alpha(0.0)
     axes = drawing.add_subplot()
     axes.patch.set_alpha(0.0)
-    for side in ("top", "right", "left"):
+    for side in ("top", "right", "left" if grid == "y" else "bottom"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
+    axes.spines["bottom" if grid == "y" else "left"].set_color(GRID)
     axes.tick_params(colors=MUTED, length=0, labelsize=11, pad=5)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     return drawing, axes
+
+
+def short(name: str, length: int) -> str:
+    """The name on one line, cut to `length` characters."""
+    text = " ".join(clean(name).split())
+    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def svg(drawing: Figure, key: str, title: str, description: str) -> str:

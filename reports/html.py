@@ -11,9 +11,11 @@ from markupsafe import Markup
 
 from ..harness.results import PHASES, Finding, Outcome, Result
 from . import wording
+from .drawing import PHONE, WIDE
+from .histogram import histogram
 from .json_report import plain
 from .pictures import picture
-from .plots import PHONE, WIDE, histogram, staircase
+from .staircase import MOST_STEPS, staircase
 
 ROWS = 1000
 """So many samples are listed in the page; the JSON holds all."""
@@ -24,7 +26,10 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (
     ("clean_error", "wrong before any attack"),
     ("not_evaluated", "not evaluated"),
 )
-_FILTERS = "percent count number rate duration norm radius interval gate held_against plural".split()
+_FILTERS = (
+    *(wording.percent, wording.count, wording.number, wording.rate, wording.duration, wording.plural),
+    *(wording.norm, wording.radius, wording.interval, wording.gate, wording.held_against),
+)
 _SEVERITIES = ("severe", "warning", "info")
 
 
@@ -74,8 +79,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(wording, name) for name in _FILTERS}
-    environment.globals["missing"] = wording.MISSING
+    environment.filters |= {word.__name__: word for word in _FILTERS}
+    environment.globals |= {"missing": wording.MISSING, "most_steps": MOST_STEPS}
     return environment
 
 

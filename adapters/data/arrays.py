@@ -29,9 +29,10 @@ def from_arrays(
     """
     wanted = wanted or Wanted()
     notes: list[str] = []
-    pixels, labels = _array(x, "pixels"), _labels(_array(y, "labels"), notes)
-    if pixels.ndim == 0 or len(pixels) == 0 or pixels.size == 0:
+    pixels, raw = _array(x, "pixels"), _array(y, "labels")
+    if pixels.ndim == 0 or pixels.size == 0:
         raise DataError(f"{name} has no samples: check the file or the folder")
+    labels = _labels(raw, notes)
     if len(pixels) != len(labels):
         raise DataError(f"{name} has {len(pixels)} samples but {len(labels)} labels: they must belong together")
     limits = _limits(pixels, name, wanted.value_range)

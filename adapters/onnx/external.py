@@ -23,7 +23,9 @@ def _resolved(path: Path, location: str) -> Path:
     """
     relative = PurePosixPath(location)
     windows = PureWindowsPath(location)
-    outside = relative.is_absolute() or windows.is_absolute() or windows.drive or ".." in (*relative.parts, *windows.parts)
+    outside = (
+        relative.is_absolute() or windows.is_absolute() or windows.drive or ".." in (*relative.parts, *windows.parts)
+    )
     if not location or "\x00" in location or outside:
         raise _refuse(path, location, "lies outside the model's folder; keep weights beside the model")
     folder = path.parent
@@ -67,6 +69,8 @@ def check_external(path: Path, tensors: list[TensorProto]) -> tuple[Path, ...]:
         expected = storage_bytes(tensor.data_type, math.prod(tensor.dims))
         length = _number(path, location, entries["length"]) if "length" in entries else expected
         if expected is None or length != expected or length > available:
-            raise _refuse(path, location, "does not hold the bytes that the tensor's shape needs; copy or export it again")
+            raise _refuse(
+                path, location, "does not hold the bytes that the tensor's shape needs; copy or export it again"
+            )
         found[file] = None
     return tuple(found)

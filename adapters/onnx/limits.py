@@ -79,7 +79,9 @@ def check_tensors(path: Path, tensors: list[TensorProto]) -> None:
         if any(size < 0 for size in tensor.dims):
             raise ModelError(f"{path} has a tensor {name!r} with a negative size; export the model again")
         if tensor.data_type not in TensorProto.DataType.values() or tensor.data_type == TensorProto.UNDEFINED:
-            raise ModelError(f"{path} has a tensor {name!r} of the unknown {type_name(tensor.data_type)}; export it again")
+            raise ModelError(
+                f"{path} has a tensor {name!r} of the unknown {type_name(tensor.data_type)}; export it again"
+            )
         if tensor.data_location == TensorProto.EXTERNAL:
             continue
         sizes = _stored(tensor)
@@ -111,7 +113,8 @@ def needs_probe(model: ModelProto, size: int) -> bool:
     nodes = list(all_nodes(model))
     known = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in nodes:
-        if node.op_type == "Constant":
-            known.update({node.output[0]: entry.t for entry in node.attribute if entry.name == "value"})
+        for entry in node.attribute:
+            if node.op_type == "Constant" and entry.name == "value":
+                known[node.output[0]] = entry.t
     made = {name for node in nodes for name in node.output if node.op_type != "Constant"}
     return any(node.op_type in _CONTROL or _suspicious(node, known, made) for node in nodes)

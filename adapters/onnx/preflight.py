@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
+import onnx
 from onnx import GraphProto, ModelProto
 
 from ...harness.errors import ModelError, UnsafeModelError
@@ -80,12 +80,10 @@ def _refuse_foreign(path: Path, data: bytes) -> None:
 
 
 def _parsed(path: Path, data: bytes) -> ModelProto:
-    model = ModelProto()
     try:
-        model.ParseFromString(data)
-    except (DecodeError, ValueError, RecursionError):
+        return onnx.load_model_from_string(data)
+    except Exception:
         raise ModelError(f"{path} is no ONNX file or is cut off; copy or export the model again") from None
-    return model
 
 
 def _check_graph(path: Path, model: ModelProto) -> None:

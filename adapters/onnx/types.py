@@ -17,12 +17,10 @@ _EXACT: dict[int, torch.dtype] = {
     TensorProto.DOUBLE: torch.float64,
 }
 _COMPUTED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-_BITS = {TensorProto.UINT4: 4, TensorProto.INT4: 4, TensorProto.FLOAT4E2M1: 4}
+_BITS: dict[int, int] = {TensorProto.UINT4: 4, TensorProto.INT4: 4, TensorProto.FLOAT4E2M1: 4}
 _BITS.update({getattr(TensorProto, name): 2 for name in ("UINT2", "INT2") if hasattr(TensorProto, name)})
 _BITS.update({getattr(TensorProto, name): 6 for name in ("FLOAT6E2M3", "FLOAT6E3M2") if hasattr(TensorProto, name)})
-_INTEGER = tuple(
-    code for code, dtype in _EXACT.items() if not dtype.is_floating_point
-)
+_INTEGER = tuple(code for code, dtype in _EXACT.items() if not dtype.is_floating_point)
 
 
 def torch_dtype(code: int, precision: torch.dtype) -> torch.dtype | None:

@@ -17,7 +17,8 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
         yield from attribute.graphs
 
 
-def _nodes(nodes: list[NodeProto]) -> Iterator[NodeProto]:
+def nested_nodes(nodes: list[NodeProto]) -> Iterator[NodeProto]:
+    """These nodes and all in their subgraphs."""
     pending = list(nodes)
     while pending:
         node = pending.pop()
@@ -28,9 +29,9 @@ def _nodes(nodes: list[NodeProto]) -> Iterator[NodeProto]:
 
 def all_nodes(model: ModelProto) -> Iterator[NodeProto]:
     """Every node of the graph, its subgraphs and the model's functions."""
-    yield from _nodes(list(model.graph.node))
+    yield from nested_nodes(list(model.graph.node))
     for function in model.functions:
-        yield from _nodes(list(function.node))
+        yield from nested_nodes(list(function.node))
 
 
 def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:

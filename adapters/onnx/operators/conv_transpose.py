@@ -25,7 +25,7 @@ def _crops(node: Node, full: list[int], spatial: list[int], stride: list[int]) -
         return pads[:rank], pads[rank:]
     if target is None:
         target = [size * step for size, step in zip(spatial, stride, strict=True)]
-    totals = [max(size - wanted, 0) for size, wanted in zip(full, target[-rank:], strict=True)]
+    totals = [size - wanted for size, wanted in zip(full, target[-rank:], strict=True)]
     small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
     return (small, large) if mode == "SAME_UPPER" else (large, small)
 
@@ -44,8 +44,8 @@ def conv_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = 
     extra = node.integers("output_padding") or [0] * rank
     if any(more >= max(step, d) for more, step, d in zip(extra, stride, dilation, strict=True)):
         raise UntranslatableError("ConvTranspose with an output_padding as large as its stride")
-    y = convolve(x, weight, bias, stride, 0, extra, node.integer("group", 1), dilation)
+    y = convolve(x, weight, None, stride, 0, extra, node.integer("group", 1), dilation)
     begin, end = _crops(node, list(y.shape[2:]), list(x.shape[2:]), stride)
     if any(begin) or any(end):
         y = functional.pad(y, torch_pads([-size for size in begin], [-size for size in end]))
-    return y
+    return y if bias is None else y + bias.reshape(-1, *([1] * rank))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def check_size(node: Node, sizes: list[int]) -> None:
 
 def expand(node: Node, x: Tensor, shape: Tensor) -> Tensor:
     """Broadcast to the shape that x and the given one have together."""
-    target = list(torch.broadcast_shapes(x.shape, ints(shape)))
+    target = list(np.broadcast_shapes(tuple(x.shape), tuple(ints(shape))))
     check_size(node, target)
     return x.expand(target)
 

@@ -43,9 +43,7 @@ def pad_attributes(node: Node, x: Tensor) -> Tensor:
     return _padded(x, node.text("mode", "constant"), pads[: x.dim()], pads[x.dim() :], node.number("value", 0.0))
 
 
-def pad_inputs(
-    node: Node, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None
-) -> Tensor:
+def pad_inputs(node: Node, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:
     """pads, value and axes from inputs (opset 11)."""
     sizes = ints(pads)
     chosen = list(range(x.dim())) if axes is None else [axis % x.dim() for axis in ints(axes)]

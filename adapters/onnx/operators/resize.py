@@ -51,9 +51,7 @@ def _cubic(distance: Tensor, a: float) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _weights(
-    mode: str, transform: str, size: int, length: int, scale: float, a: float, exclude: bool
-) -> Tensor:
+def _weights(mode: str, transform: str, size: int, length: int, scale: float, a: float, exclude: bool) -> Tensor:
     """(length, size) matrix of interpolation weights in float64."""
     source = _source(transform, size, length, scale).double()
     base = torch.floor(source)
@@ -93,7 +91,10 @@ def _by_scales(node: Node, x: Tensor, scales: list[float], transform: str, round
     if len(scales) != x.dim():
         raise UntranslatableError(f"{node.key} with {len(scales)} scales for {x.dim()} dimensions")
     # onnxruntime multiplies in float32, where 10 * 1.1 is not below 11
-    lengths = [math.floor(torch.tensor(scale, dtype=torch.float32).item() * size) for scale, size in zip(scales, x.shape, strict=True)]
+    lengths = [
+        math.floor(torch.tensor(scale, dtype=torch.float32).item() * size)
+        for scale, size in zip(scales, x.shape, strict=True)
+    ]
     return _resized(node, x, lengths, scales, transform, rounding)
 
 

@@ -84,7 +84,8 @@ def space_to_depth(node: Node, x: Tensor) -> Tensor:
     """(N, C, H b, W b) to (N, b b C, H, W)."""
     n, c, h, w = x.shape
     b = node.integer("blocksize", 1)
-    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
+    order = (0, 3, 5, 1, 2, 4) if node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return x.reshape(n, c, h // b, b, w // b, b).permute(order).reshape(n, c * b * b, h // b, w // b)
 
 
 def shape(node: Node, x: Tensor) -> Tensor:

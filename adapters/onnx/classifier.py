@@ -1,0 +1,69 @@
+"""A classifier from an ONNX file."""
+
+import torch
+from torch import Tensor
+
+from ...harness.classifier import Forward, GradientKind
+from ...harness.errors import ModelError
+from ...harness.model_info import ModelInfo, Twin
+from .entry import Entry
+from .outputs import Answer, pseudo_logits
+from .parity import measure
+from .session import Deployed
+from .twin import TorchTwin
+
+
+class OnnxClassifier:
+    """The deployed forward in onnxruntime and its torch twin behind the harness's contract."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        deployed: Deployed,
+        entry: Entry,
+        answer: Answer,
+        twin: TorchTwin | None,
+        *,
+        tolerance: float,
+    ) -> None:
+        self._info = info
+        self._deployed = deployed
+        self._entry = entry
+        self._answer = answer
+        self._twin = twin
+        self.tolerance = tolerance
+        """Relative to the largest logit: how far twin and deployed forward may be apart."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What loading and the last parity check found out."""
+        return self._info
+
+    @property
+    def translation(self) -> TorchTwin | None:
+        """The twin as built, whether or not it passed the parity check."""
+        return self._twin
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """Pseudo-logits (N, K) of the deployed forward for (N, *input_shape) in units of `info.bounds`.
+
+        Raises: ModelError.
+        """
+        if not x.dim() or not len(x):
+            raise ModelError(f"{self._entry.path} was given no samples; give at least one")
+        raw = self._deployed.run(self._entry(x.detach()), self._answer.name)
+        if len(raw) != len(x):
+            raise ModelError(f"{self._entry.path} answers {len(x)} samples with {len(raw)} rows; export it per sample")
+        return pseudo_logits(self._answer, raw).to(x.device)
+
+    def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
+        """The torch twin, or None when there is none that agrees with the deployed forward."""
+        del gradient  # no operator has a surrogate of its own yet, so both kinds are the same function
+        return self._twin if self._info.twin.available else None
+
+    def check_parity(self, x: Tensor) -> Twin:
+        """Compare both forwards on real samples and keep the answer in `info`; a twin that failed once stays closed."""
+        if self._info.twin.available:
+            self._info = self._info.model_copy(update={"twin": measure(self, x)})
+        return self._info.twin

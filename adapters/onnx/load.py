@@ -1,0 +1,174 @@
+"""From a path to a checked classifier."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from onnx import ModelProto, TensorProto, ValueInfoProto
+from torch import Tensor
+
+from ...harness.errors import ModelError
+from ...harness.model_info import ModelInfo, Twin
+from .classifier import OnnxClassifier
+from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
+from .entry import Entry, Layout, Range, make_entry
+from .graph import opsets
+from .obstacles import find_obstacles
+from .outputs import Answer
+from .preflight import Checked, check_file
+from .probing import probe
+from .session import Deployed, FileInput, open_session
+from .tap import tap
+from .translate import translate
+from .twin import TorchTwin, choose_strategy
+from .types import numpy_dtype, type_name
+from .walk import all_nodes, all_tensors
+
+_TOLERANCE = 1e-4
+_HALF_TOLERANCE = 5e-3
+_NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_NUMERIC = (
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.UINT8,
+    TensorProto.INT8,
+    TensorProto.INT32,
+    TensorProto.INT64,
+)
+"""Input types that pixels can be written in."""
+
+
+def _file_input(checked: Checked) -> FileInput:
+    """Name, type and dimensions of the one input.
+
+    Raises: ModelError.
+    """
+    listed = {tensor.name for tensor in checked.model.graph.initializer}
+    value: ValueInfoProto = next(value for value in checked.model.graph.input if value.name not in listed)
+    declared = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or declared.elem_type not in _NUMERIC:
+        kind = type_name(declared.elem_type)
+        raise ModelError(f"{checked.path} takes {kind} and not numbers; export a classifier with a numeric input")
+    if not declared.HasField("shape") or len(declared.shape.dim) < 2:
+        raise ModelError(f"{checked.path} has an input without a batch dimension; export it with (N, ...) as input")
+    dims = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in declared.shape.dim)
+    return FileInput(value.name, numpy_dtype(declared.elem_type), dims)
+
+
+def _statistics(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def _half(checked: Checked) -> bool:
+    """Whether anything computes in sixteen bits."""
+    casts = (entry.i for node in all_nodes(checked.model) for entry in node.attribute if entry.name == "to")
+    tensors = (tensor.data_type for tensor in all_tensors(checked.path, checked.model))
+    declared = (value.type.tensor_type.elem_type for value in checked.model.graph.input)
+    return any(code in _NARROW for codes in (casts, tensors, declared) for code in codes)
+
+
+def _build_twin(
+    checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, device: str, x: Tensor
+) -> tuple[TorchTwin | None, int | None, Twin, tuple[str, ...], str]:
+    """(twin, classes, record, missing operators, tensor that gradients start from)."""
+    wanted, behind = tap(checked.model, answer.name, answer.kind == "labels")
+    if behind and answer.kind == "logits":
+        wanted, behind = answer.name, ""
+    translation = translate(checked.model, checked.path.parent, deployed.input.name, wanted)
+    if translation.module is None:
+        return None, None, Twin(available=False, reason=translation.reason), translation.missing, wanted
+    dtype = torch.float64 if deployed.input.dtype == np.float64 else torch.float32
+    logarithm = answer.kind == "probabilities" and not behind
+    twin = TorchTwin(entry, translation.module, deployed.batch, dtype, logarithm)
+    twin.place(torch.device(device))
+    try:
+        classes = choose_strategy(twin, x)
+    except ModelError as error:
+        return None, None, Twin(available=False, reason=str(error)), (), wanted
+    reason = f"taken in front of the final {behind}" if behind else ""
+    return twin, classes, Twin(available=True, reason=reason), (), wanted
+
+
+def _operators(model: ModelProto) -> dict[str, int]:
+    names = (f"{n.domain}::{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type for n in all_nodes(model))
+    return dict(sorted(Counter(names).items()))
+
+
+def _check_arguments(path: Path, bounds: Range, target: Range | None, mean: object, std: object) -> None:
+    if target is not None and (mean is not None or std is not None):
+        raise ModelError(f"{path} was given input_range and mean or std; give one of them")
+    for low, high in (bounds, target or bounds):
+        if not low < high:
+            raise ModelError(f"{path} was given the range [{low}, {high}]; give the lower end first")
+
+
+def load_onnx(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    bounds: Range = (0.0, 1.0),
+    input_range: Range | None = None,
+    layout: Layout | None = None,
+    device: str = "cpu",
+) -> OnnxClassifier:
+    """Open an ONNX file safely, detect its contract, build the torch twin and compare the two.
+
+    `bounds` are the caller's pixel bounds; `input_range` (the same by default) or `mean` and `std` in [0, 1] units
+    say what the file expects; `layout` is what the file wants while callers give NCHW.
+
+    Raises: ModelError, UnsafeModelError, DeviceError.
+    """
+    path = Path(path)
+    _check_arguments(path, bounds, input_range, mean, std)
+    checked = check_file(path)
+    source = _file_input(checked)
+    whole = source.dtype.kind in "iu"
+    if source.dtype == np.uint8 and input_range is None and mean is None and std is None:
+        input_range = (0.0, 255.0)
+    means, stds = _statistics(mean), _statistics(std)
+    entry, notes = make_entry(path, source.dims[1:], bounds, input_range, means, stds, layout)
+    if checked.probe:
+        probe(checked, candidate_shapes(source.dims), source.dtype.name)
+    deployed = Deployed(checked, open_session(checked, device), source)
+    x, open_notes = settle_shape(deployed, entry, bounds)
+    answer, answer_notes = detect_answer(path, deployed, entry, x)
+    notes += open_notes + answer_notes + settle_batch(deployed, entry, answer, x)
+    if whole:
+        notes += (f"the file takes {source.dtype.name}: the deployed forward rounds, the twin does not",)
+    half = _half(checked)
+    if half:
+        notes += ("the file computes in sixteen bits; the twin computes in float32",)
+    twin, classes, record, missing, wanted = _build_twin(checked, deployed, entry, answer, device, x)
+    if answer.kind == "labels":
+        if classes is None:
+            raise ModelError(f"{path} answers with labels only and their number is unknown; export it with scores")
+        answer = replace(answer, classes=classes)
+    info = ModelInfo(
+        name=name or path.stem,
+        format="onnx",
+        input_shape=None if None in entry.shape else tuple(size for size in entry.shape if size is not None),
+        bounds=bounds,
+        mean=means,
+        std=stds,
+        classes=answer.classes,
+        output=answer.kind,
+        batch=deployed.batch,
+        device=device,
+        provider=deployed.provider,
+        sha256=checked.sha256,
+        opset=opsets(checked.model).get("", None),
+        operators=_operators(checked.model),
+        obstacles=find_obstacles(checked.model, source.name, wanted),
+        missing_operators=missing,
+        twin=record,
+        notes=notes,
+    )
+    classifier = OnnxClassifier(info, deployed, entry, answer, twin, tolerance=_HALF_TOLERANCE if half else _TOLERANCE)
+    classifier.check_parity(x)
+    return classifier

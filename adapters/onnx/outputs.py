@@ -1,0 +1,89 @@
+"""What a file answers with, and how that becomes pseudo-logits (N, K) with the same argmax."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...harness.errors import ModelError
+from ...harness.model_info import OutputKind
+
+SMALLEST = 1e-38
+"""Probabilities below this count as this."""
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The output that holds the scores, and what they are."""
+
+    name: str
+    kind: OutputKind
+    classes: int | None
+    notes: tuple[str, ...] = ()
+
+
+def as_matrix(scores: Tensor) -> Tensor:
+    """(N, K, 1, ...) -> (N, K)."""
+    return scores if scores.dim() == 2 else scores.reshape(scores.shape[0], -1)
+
+
+def _is_scores(value: Any, batch: int) -> bool:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size or value.ndim < 1:
+        return False
+    if value.ndim == 1:
+        return batch == 1 and value.size >= 2
+    wide = [size for size in value.shape[1:] if size != 1]
+    return value.shape[0] == batch and len(wide) == 1
+
+
+def _is_labels(value: Any, batch: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size == batch and value.ndim <= 2
+
+
+def _too_narrow(value: Any, batch: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size == batch
+
+
+def kind_of(scores: Tensor) -> OutputKind:
+    """Whether rows are probabilities, log-probabilities or neither, judged from a few of them."""
+    rows = as_matrix(scores).double()
+    if not bool(torch.isfinite(rows).all()):
+        return "logits"
+    if bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
+        return "probabilities"
+    if bool((rows <= 0).all()) and bool(((rows.exp().sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
+        return "log-probabilities"
+    return "logits"
+
+
+def choose(path: Path, names: list[str], values: list[Any], batch: int) -> tuple[str, bool, tuple[str, ...]]:
+    """(name, whether it holds labels, notes) of the output to use, from one batch of every output.
+
+    Raises: ModelError.
+    """
+    scores = [name for name, value in zip(names, values, strict=True) if _is_scores(value, batch)]
+    labels = [name for name, value in zip(names, values, strict=True) if _is_labels(value, batch)]
+    chosen = (scores or labels or [""])[0]
+    if not chosen:
+        shapes = ", ".join(
+            f"{name!r} {getattr(value, 'shape', '?')}" for name, value in zip(names, values, strict=True)
+        )
+        if any(_too_narrow(value, batch) for value in values):
+            raise ModelError(f"{path} answers with one column ({shapes}); it needs at least two output columns")
+        raise ModelError(f"{path} has no output with one row of scores per sample ({shapes}); export the logits")
+    notes = (f"of the outputs {', '.join(names)} only {chosen} is used",) if len(names) > 1 else ()
+    return chosen, not scores, notes
+
+
+def pseudo_logits(answer: Answer, raw: Tensor) -> Tensor:
+    """Scores of the file -> float32 (N, K) with the same argmax."""
+    if answer.kind == "labels":
+        labels = raw.reshape(-1).long()
+        return functional.one_hot(labels.clamp(min=0), answer.classes or -1).float()
+    scores = as_matrix(raw).float()
+    return scores.clamp(min=SMALLEST).log() if answer.kind == "probabilities" else scores

@@ -1,0 +1,23 @@
+"""Numbers as people write them in YAML and on the command line."""
+
+import math
+from fractions import Fraction
+
+
+def parse_number(text: str | int | float) -> float:
+    """`8/255`, `1e-3`, `0.3` or a number, as a finite float.
+
+    Raises:
+        ValueError: it is none of these; the text says why.
+    """
+    if isinstance(text, bool):
+        raise ValueError(f"{text} is not a number")
+    try:
+        value = float(Fraction(text.replace(" ", ""))) if isinstance(text, str) else float(text)
+    except ZeroDivisionError:
+        raise ValueError(f"{text!r} divides by zero") from None
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a number such as 8/255, 0.3 or 1e-3") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value

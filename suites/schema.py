@@ -1,0 +1,99 @@
+"""What a suite may say. Strict: unknown keys, typos and values out of range are errors with path and nearest word."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ..harness.attacks import ATTACKS
+from ..harness.geometry import Norm
+from ..harness.planner import Request
+from ..harness.results import Gate
+from .numbers import parse_number
+
+Number = Annotated[float, BeforeValidator(parse_number)]
+
+_REQUEST_KEYS = ("name", "gradient", "eot", "samples", "closest", "at_least")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ThreatSpec(_Model):
+    """Norm and radius in [0, 1] pixel units."""
+
+    norm: Norm = "linf"
+    epsilon: Annotated[Number, Field(gt=0)] = 8 / 255
+
+
+class BudgetSpec(_Model):
+    """Limits on the cost."""
+
+    passes_per_sample: Annotated[int, Field(gt=0)] | None = None
+    """Forward and backward passes of all attacks together, times the number of samples."""
+
+
+class GateSpec(_Model):
+    """What decides PASS or FAIL."""
+
+    min_robust_accuracy: Annotated[Number, Field(ge=0, le=1)] | None = None
+    on: Literal["interval", "point"] = "interval"
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.95
+
+    def gate(self) -> Gate:
+        """The same as a record."""
+        return Gate(min_robust_accuracy=self.min_robust_accuracy, on=self.on, confidence=self.confidence)
+
+
+def split_entry(entry: Any) -> Any:
+    """A flat YAML entry as a Request: the attack's own parameters go into `config`, numbers may be fractions."""
+    if not isinstance(entry, dict) or "config" in entry:
+        return entry
+    attack = entry.get("attack")
+    fields = ATTACKS[attack].config.model_fields if attack in ATTACKS else {}
+    config = {k: _number(fields.get(k), v) for k, v in entry.items() if k not in _REQUEST_KEYS}
+    request = {k: parse_number(v) if k == "closest" else v for k, v in entry.items() if k in _REQUEST_KEYS}
+    return {**request, "config": config}
+
+
+def _number(field: Any, value: Any) -> Any:
+    wants_float = field is not None and field.annotation in (float, float | None)
+    return parse_number(value) if wants_float and isinstance(value, str | int) else value
+
+
+def named(entries: Any) -> Any:
+    """Give every entry without a name one that tells it apart."""
+    if not isinstance(entries, list):
+        return entries
+    result: list[Any] = []
+    for entry in entries:
+        if isinstance(entry, dict) and "name" not in entry and "attack" in entry:
+            used = [e.get("name") for e in result if isinstance(e, dict)]
+            base = "-".join(str(entry[k]) for k in ("attack", "loss", "source") if k in entry)
+            name = base
+            number = 2
+            while name in used:
+                name, number = f"{base}-{number}", number + 1
+            entry = {"name": name, **entry}
+        result.append(split_entry(entry))
+    return result
+
+
+class Suite(_Model):
+    """Threat model, attacks in order, defenses, budget and gate."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    threat: ThreatSpec = ThreatSpec()
+    attacks: Annotated[list[Request], BeforeValidator(named), Field(min_length=1)]
+    defenses: list[str] = []
+    budget: BudgetSpec = BudgetSpec()
+    gate: GateSpec = GateSpec()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Suite":
+        names = [request.name for request in self.attacks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"attack name {twice[0]!r} occurs twice")
+        return self

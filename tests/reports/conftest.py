@@ -1,0 +1,118 @@
+"""A small, whole Result for the report tests."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from robcheck.harness.model_info import ModelInfo, Twin
+from robcheck.harness.results import (
+    AttackRecord,
+    DataRecord,
+    Environment,
+    Finding,
+    GalleryItem,
+    Gate,
+    PassCount,
+    Passes,
+    PlanEntry,
+    Result,
+    SampleRecord,
+    ThreatRecord,
+)
+
+
+def _attacks() -> list[AttackRecord]:
+    ran = {"attempted": 16, "forward": 1632, "backward": 1600, "seconds": 2.5}
+    return [
+        AttackRecord(
+            name="apgd-ce", attack="apgd", gradient="exact", status="ok", broken=8, robust_accuracy=0.4, **ran
+        ),
+        AttackRecord(name="square", attack="square", status="idle", attempted=8, robust_accuracy=0.4, seconds=1.0),
+        AttackRecord(name="transfer", attack="transfer", status="skipped", reason="no surrogate was given"),
+        AttackRecord(name="fab", attack="fab", status="crashed", reason="out of memory at batch 3"),
+        AttackRecord(name="boundary", attack="boundary", status="starved", reason="the budget ran out"),
+    ]
+
+
+def _samples() -> list[SampleRecord]:
+    return [
+        SampleRecord(id=i, label=i % 3, outcome="survived", clean_prediction=i % 3, forward=102, backward=100)
+        if i < 8
+        else SampleRecord(
+            id=i,
+            label=i % 3,
+            outcome="broken",
+            clean_prediction=i % 3,
+            prediction=(i + 1) % 3,
+            broken_by="apgd-ce",
+            distance=0.002 * (i - 7),
+            forward=102,
+        )
+        if i < 16
+        else SampleRecord(id=i, label=i % 3, outcome="clean_error", clean_prediction=-1)
+        for i in range(20)
+    ]
+
+
+def _gallery() -> list[GalleryItem]:
+    words = {"label": "cat", "clean_prediction": "cat", "prediction": "dog", "attack": "apgd-ce", "distance": 0.1}
+    colour = [[[0.5, 0.5, 0.5], [0.2, 0.3, 0.4]]]
+    changed = [[[0.6, 0.4, 0.5], [0.2, 0.3, 0.4]]]
+    return [
+        GalleryItem(id=8, clean=colour, adversarial=changed, **words),
+        GalleryItem(id=9, clean=[[0.0, 0.5], [1.0, 0.25]], adversarial=[[0.1, 0.4], [1.0, 0.25]], **words),
+    ]
+
+
+def _model() -> ModelInfo:
+    return ModelInfo(
+        name="small.onnx",
+        format="onnx",
+        input_shape=(3, 1, 2),
+        mean=(0.5,),
+        classes=3,
+        sha256="ab" * 32,
+        opset=17,
+        operators={"Conv": 2, "Round": 1},
+        obstacles={"Round": "rounds to whole numbers"},
+        twin=Twin(available=True, parity=3e-6, scale=12.5, samples=8),
+        notes=("A note.",),
+    )
+
+
+def _result(**changes: Any) -> Result:
+    fields: dict[str, Any] = {
+        "created": "2026-01-02T03:04:05Z",
+        "seconds": 61.0,
+        "verdict": "FAIL",
+        "explanation": "The number is below the gate.",
+        "against_pass": ["fab crashed."],
+        "clean_accuracy": 0.8,
+        "robust_accuracy": 0.4,
+        "interval": (0.191, 0.639),
+        "model": _model(),
+        "data": DataRecord(name="tiny", samples=20, sha256="cd" * 32, shape=(3, 1, 2)),
+        "threat": ThreatRecord(norm="linf", epsilon=8 / 255),
+        "gate": Gate(min_robust_accuracy=0.7),
+        "suite": "adaptive",
+        "suite_source": {"name": "adaptive", "attacks": [{"attack": "apgd", "steps": 100}]},
+        "plan": [
+            PlanEntry(name="apgd-ce", attack="apgd", parameters={"steps": 100}, gradient="exact", eot=4, reason="why"),
+            PlanEntry(name="transfer", attack="transfer", runs=False, reason="no surrogate was given"),
+        ],
+        "attacks": _attacks(),
+        "samples": _samples(),
+        "passes": PassCount(forward=12345, backward=1600, phases={"clean": Passes(forward=20)}),
+        "findings": [
+            Finding(code="NOTE", severity="info", message="A remark."),
+            Finding(code="MASKED", severity="severe", message="Masked.", measured=9.0, threshold=0.5, remedy="Do."),
+        ],
+        "gallery": _gallery(),
+        "environment": Environment(robcheck="0.1.0", python="3.12", platform="Linux", packages={"numpy": "2.0"}),
+    }
+    return Result(**(fields | changes))
+
+
+@pytest.fixture(name="make_result")
+def _make_result() -> Callable[..., Result]:
+    return _result
