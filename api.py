@@ -145,7 +145,9 @@ def _tensor(values: Any, name: str) -> Tensor:
 def _classes(values: Any, samples: Tensor, name: str) -> Tensor:
     tensor = _tensor(values, name)
     if tensor.shape != (len(samples),):
-        raise DataError(f"{name} has shape {tuple(tensor.shape)} for {len(samples)} samples; give one number per sample")
+        raise DataError(
+            f"{name} has shape {tuple(tensor.shape)} for {len(samples)} samples; give one number per sample"
+        )
     if tensor.is_floating_point() and not bool((tensor == tensor.round()).all()):
         raise DataError(f"{name} holds {float(tensor[tensor != tensor.round()][0]):g}, which is no whole number")
     return tensor.to(torch.int64)
@@ -176,7 +178,9 @@ def _radii(epsilon: Any, samples: Tensor) -> Tensor:
     if radii.dim() == 0:
         radii = radii.expand(len(samples)).clone()
     if radii.shape != (len(samples),):
-        raise UsageError(f"epsilon has shape {tuple(radii.shape)} for {len(samples)} samples; give one number or one per sample")
+        raise UsageError(
+            f"epsilon has shape {tuple(radii.shape)} for {len(samples)} samples; give one number or one per sample"
+        )
     if not bool((radii.isfinite() & (radii >= 0)).all()):
         raise UsageError("epsilon has to be a finite number that is not negative")
     return radii
@@ -190,7 +194,9 @@ def _box(box: tuple[Any, Any], samples: Tensor, norm: str | None, stages: tuple[
     try:
         lower, upper = (_tensor(side, "box").to(torch.float32).broadcast_to(samples.shape).clone() for side in box)
     except (RuntimeError, ValueError) as error:
-        raise DataError(f"box does not fit x of shape {tuple(samples.shape)}; give lower and upper of that shape") from error
+        raise DataError(
+            f"box does not fit x of shape {tuple(samples.shape)}; give lower and upper of that shape"
+        ) from error
     bad = ~((lower <= upper) & lower.isfinite() & upper.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise DataError(f"box of sample {int(bad.nonzero()[0])} is empty or not finite; lower must be at most upper")

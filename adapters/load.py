@@ -180,7 +180,11 @@ def _imported(home: str) -> Any:
         raise ModelError(f"{path} cannot be imported: name a Python file")
     namespace = importlib.util.module_from_spec(spec)
     sys.modules[name] = namespace  # dataclasses and pickle look a class's module up here
-    spec.loader.exec_module(namespace)
+    try:
+        spec.loader.exec_module(namespace)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return namespace
 
 

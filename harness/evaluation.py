@@ -110,4 +110,6 @@ def _probe_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Prob
     if step is None or len(rows) == 0:
         return probe
     problem = campaign.problem(step, rows, phase="controls")
-    return probe_gradient(probe, campaign.target(step, rows, phase="controls"), problem.ball, problem.goal, problem.stream)
+    return probe_gradient(
+        probe, campaign.target(step, rows, phase="controls"), problem.ball, problem.goal, problem.stream
+    )

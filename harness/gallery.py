@@ -8,7 +8,9 @@ from .results import GalleryItem, SampleRecord
 SIZE = 8
 
 
-def gallery(records: list[SampleRecord], clean: Tensor, adversarial: Tensor, names: tuple[str, ...]) -> list[GalleryItem]:
+def gallery(
+    records: list[SampleRecord], clean: Tensor, adversarial: Tensor, names: tuple[str, ...]
+) -> list[GalleryItem]:
     """Up to eight broken samples, spread over the data, as nested lists; empty when samples are no images.
 
     Args:

@@ -86,7 +86,9 @@ def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool)
     if isinstance(request.config, Transfer):
         return _transfer(request, request.config, pipeline)
     if spec.needs != "gradients":
-        return Step(request, True, True, None, 1, f"asks for {spec.needs} of the deployed model, so nothing can mask it")
+        return Step(
+            request, True, True, None, 1, f"asks for {spec.needs} of the deployed model, so nothing can mask it"
+        )
     return _gradient(request, pipeline)
 
 

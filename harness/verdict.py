@@ -54,4 +54,6 @@ def judge(robust: float, unknown: int, n: int, gate: Gate, findings: list[Findin
 def _stood_against(against: list[str]) -> str:
     if not against:
         return "Nothing would have stood against a PASS."
-    return f"This would have stood against a PASS: {against[0]}" + (f" (+{len(against) - 1} more)" if against[1:] else "")
+    return f"This would have stood against a PASS: {against[0]}" + (
+        f" (+{len(against) - 1} more)" if against[1:] else ""
+    )

@@ -42,7 +42,9 @@ def load_suite(suite: str | Path | Suite) -> Suite:
     path = Path(suite)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return _read(path)
-    raise SuiteError(f"suite {str(suite)!r} is not known{_nearest(str(suite), known)}; known are {', '.join(known)}, or give a YAML file")
+    raise SuiteError(
+        f"suite {str(suite)!r} is not known{_nearest(str(suite), known)}; known are {', '.join(known)}, or give a YAML file"
+    )
 
 
 def _read(path: Path) -> Suite:
@@ -70,8 +72,10 @@ def _sentence(problem: Any, data: dict[str, Any]) -> str:
         value = str(problem["input"])
         return f"{path}: {value!r} is not possible{_nearest(value, expected)}; possible are {', '.join(expected)}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{path or 'the suite'}: {message[0].lower() + message[1:]} (it says {problem['input']!r})" if kind != "missing" else (
-        f"{path}: is missing"
+    return (
+        f"{path or 'the suite'}: {message[0].lower() + message[1:]} (it says {problem['input']!r})"
+        if kind != "missing"
+        else (f"{path}: is missing")
     )
 
 

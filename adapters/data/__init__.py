@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def load_data(
         classes=classes,
     )
     if isinstance(source, Samples):
-        return from_arrays(source.x, source.y, name=source.name, wanted=wanted, class_names=source.class_names)
+        found = from_arrays(source.x, source.y, name=source.name, wanted=wanted, class_names=source.class_names)
+        return replace(found, ids=source.ids[found.ids], notes=(*source.notes, *found.notes))
     if isinstance(source, tuple):
         if len(source) != 2:
             raise UsageError(f"a tuple of {len(source)} is no data: give (x, y)")

@@ -126,7 +126,7 @@ def _laid_out(x: Tensor, name: str, wanted: Wanted, notes: list[str]) -> Tensor:
     elif x.dim() != 2:
         raise DataError(f"{name} has samples of {x.dim() - 1} dimensions: give (N, C, H, W), (N, H, W) or (N, D)")
     shape = wanted.shape
-    if shape is None or tuple(x.shape[1:]) == shape or min(shape) < 1:
+    if shape is None or tuple(x.shape[1:]) == shape or min(shape, default=0) < 1:
         return x
     if x[0].numel() == int(np.prod(shape)) and (_flat(x.shape[1:]) or _flat(shape)):
         notes.append(f"the samples {tuple(x.shape[1:])} were reshaped to the model's {shape}, channels first")

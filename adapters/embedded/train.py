@@ -67,7 +67,9 @@ def to_onnx(network: nn.Module, example: Tensor, name: str) -> onnx.ModelProto:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
         weights,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="robcheck")
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="robcheck"
+    )
     onnx.checker.check_model(model)
     return model
 

@@ -84,6 +84,9 @@ def _build_twin(
     dtype = torch.float64 if deployed.input.dtype == np.float64 else torch.float32
     logarithm = answer.kind == "probabilities" and not behind
     twin = TorchTwin(entry, translation.module, deployed.batch, dtype, logarithm)
+    if deployed.input.dtype.kind in "iu":
+        limits = np.iinfo(deployed.input.dtype)
+        twin.limits = (int(limits.min), int(limits.max))
     twin.place(torch.device(device))
     try:
         classes = choose_strategy(twin, x)

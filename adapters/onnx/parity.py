@@ -44,7 +44,7 @@ def measure(classifier: "OnnxClassifier", x: Tensor) -> Twin:
         return classifier.info.twin
     kind = classifier.info.output
     try:
-        twin = forward(x).cpu().double()
+        twin = forward.on_grid(x).cpu().double()
     except Exception as error:
         return Twin(available=False, reason=f"the twin failed: {first_line(error)}", samples=len(x))
     deployed = classifier.logits(x).cpu().double()

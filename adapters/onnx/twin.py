@@ -30,6 +30,8 @@ class TorchTwin(nn.Module):
         self.batch = batch
         self.dtype = dtype
         self.logarithm = logarithm
+        self.limits: tuple[int, int] | None = None
+        """Smallest and largest whole number that the file takes, None where it takes floats."""
         self.strategy: Strategy = "direct"
         self.device = torch.device("cpu")
 
@@ -47,10 +49,20 @@ class TorchTwin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pseudo-logits in float32, on the device of x."""
-        values = self.entry(x.to(self.device)).to(self.dtype)
+        return self._answer(self.entry(x.to(self.device)), x.device)
+
+    def on_grid(self, x: Tensor) -> Tensor:
+        """The same on the whole numbers that the deployed forward rounds to, where the file takes such."""
+        values = self.entry(x.to(self.device))
+        if self.limits is not None:
+            values = values.round().clamp(*self.limits)
+        return self._answer(values, x.device)
+
+    def _answer(self, values: Tensor, home: torch.device) -> Tensor:
+        values = values.to(self.dtype)
         with self._precise():
             scores = self.scores(values, self.strategy)
-        scores = scores.float().to(x.device)
+        scores = scores.float().to(home)
         return scores.clamp(min=SMALLEST).log() if self.logarithm else scores
 
     def _run(self, values: Tensor) -> Tensor:

@@ -80,7 +80,16 @@ class _State:
         n, lowest = len(x), torch.full_like(eps, float("-inf"))
         none = torch.zeros(n, device=x.device)
         return cls(
-            x, x, x, torch.zeros_like(x), lowest, lowest, 2.0 * eps, none, lowest, torch.ones_like(eps, dtype=torch.bool)
+            x,
+            x,
+            x,
+            torch.zeros_like(x),
+            lowest,
+            lowest,
+            2.0 * eps,
+            none,
+            lowest,
+            torch.ones_like(eps, dtype=torch.bool),
         )
 
     def select(self, index: Tensor) -> "_State":
@@ -101,7 +110,12 @@ def _ascend(
             keep = (~answer.broken).nonzero().squeeze(1)
             if len(keep) == 0:
                 return
-            problem, objective, index, state = problem.select(keep), objective.select(keep), index[keep], state.select(keep)
+            problem, objective, index, state = (
+                problem.select(keep),
+                objective.select(keep),
+                index[keep],
+                state.select(keep),
+            )
             answer = Answer(answer.loss[keep], answer.gradient[keep], answer.score[keep], answer.broken[keep])
         gradient = answer.gradient
         if k in checkpoints:

@@ -68,7 +68,9 @@ def _climb(problem: Problem, config: PGD, best: Best, index: Tensor, x: Tensor, 
             gradient = velocity
         size = step_size(config, k)
         sparsity = 0.05 * gradient[0].numel() * torch.ones(len(x), device=x.device)
-        x = problem.ball.project(x + size * per_sample(problem.ball.eps, x) * steepest(gradient, problem.ball.norm, sparsity))
+        x = problem.ball.project(
+            x + size * per_sample(problem.ball.eps, x) * steepest(gradient, problem.ball.norm, sparsity)
+        )
         left = ~answer.broken
         if not bool(left.all()):
             keep = left.nonzero().squeeze(1)

@@ -37,7 +37,9 @@ def parse_defense(text: str) -> Stage:
         problem = error.errors()[0]
         valid = ", ".join(k for k in DEFENSES[name].model_fields if k != "defense")
         message = problem["msg"][0].lower() + problem["msg"][1:]
-        raise UsageError(f"defense {text!r}: {'.'.join(map(str, problem['loc']))}: {message}; keys are {valid}") from None
+        raise UsageError(
+            f"defense {text!r}: {'.'.join(map(str, problem['loc']))}: {message}; keys are {valid}"
+        ) from None
 
 
 def _number(value: str, text: str) -> int | float:

@@ -25,7 +25,9 @@ class ResizePad(BaseModel):
     smallest: float = Field(0.8, gt=0, lt=1, description="smallest side, as a share of the original")
 
     random: ClassVar[bool] = True
-    surrogate: ClassVar[Surrogate] = Surrogate("exact", "bilinear sampling and padding are differentiable for every draw")
+    surrogate: ClassVar[Surrogate] = Surrogate(
+        "exact", "bilinear sampling and padding are differentiable for every draw"
+    )
 
     @property
     def label(self) -> str:

@@ -111,7 +111,8 @@ class Campaign:
             ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
             ledger.score[block], ledger.seen[block] = seen.score, True
             self._advance(len(block))
-        self.classes = self.classes or self._classes()
+        self.classes = self._classes()
+        self.observer.clean(float(self.ledger.clean_rate.mean()), self.classes, len(rows))
 
     def attack(self, steps: list[Step]) -> None:
         """Every step in order; limited black-box steps come back for all samples once one of them succeeded."""
@@ -119,7 +120,11 @@ class Campaign:
         for step in steps:
             if not step.runs:
                 status: AttackStatus = "skipped" if step.applies else "not_applicable"
-                self._book(AttackRecord(name=step.request.name, attack=step.request.config.attack, status=status, reason=step.reason))
+                self._book(
+                    AttackRecord(
+                        name=step.request.name, attack=step.request.config.attack, status=status, reason=step.reason
+                    )
+                )
                 continue
             escalated = step.blackbox and self.blackbox_only > 0
             request = step.request
@@ -149,14 +154,21 @@ class Campaign:
         self.observer.started("control: unbounded", len(rows))
         config = PGD(loss="margin", steps=30, restarts=2)
         wide = self.ball.select(rows)
-        limit = {"linf": 1.0, "l2": wide.x[0].numel() ** 0.5, "l1": float(wide.x[0].numel()), "l0": float(wide.x[0].numel())}
+        limit = {
+            "linf": 1.0,
+            "l2": wide.x[0].numel() ** 0.5,
+            "l1": float(wide.x[0].numel()),
+            "l0": float(wide.x[0].numel()),
+        }
         problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
         try:
             z = pgd_control(problem, config)
         except (NoGradientError, RuntimeError):
             return Unbounded(samples=len(rows), survived=len(rows))
         inputs = self._inputs(z.cpu(), rows)
-        seen = self.replay(inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False)
+        seen = self.replay(
+            inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False
+        )
         return Unbounded(samples=len(rows), survived=int((seen.rate >= 0.5).sum()))
 
     def final_score(self, draws: int) -> None:
@@ -201,7 +213,9 @@ class Campaign:
                 pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
         return LocalTarget(
             pipeline=pipeline,
-            coordinates=Coordinates(*(getattr(self.coordinates, f).to(device) for f in ("offset", "scale", "lower", "upper"))),
+            coordinates=Coordinates(
+                *(getattr(self.coordinates, f).to(device) for f in ("offset", "scale", "lower", "upper"))
+            ),
             rows=rows.to(device),
             stream=Stream.create(self.job.seed, f"target/{step.request.name}", self.ids.to(device)),
             meter=meter,
@@ -237,7 +251,9 @@ class Campaign:
             raise
         except Exception as error:  # third-party code may raise anything; the evaluation goes on and cannot PASS
             if _device_lost(error):
-                raise UnfinishedError(f"the device was lost during {name}: {_line(error)}; run again on a working device") from error
+                raise UnfinishedError(
+                    f"the device was lost during {name}: {_line(error)}; run again on a working device"
+                ) from error
             record.status, record.reason = "crashed", _line(error)
         finally:
             after = self.meter.totals()
@@ -286,7 +302,9 @@ class Campaign:
         return AttackRecord(
             name=step.request.name,
             attack=step.request.config.attack,
-            gradient=None if step.gradient is None else step.gradient + (f", {step.draws} draws" if step.draws > 1 else ""),
+            gradient=None
+            if step.gradient is None
+            else step.gradient + (f", {step.draws} draws" if step.draws > 1 else ""),
             status=status,
             reason=reason,
         )
@@ -336,5 +354,3 @@ def _line(error: Exception) -> str:
     """The first line of an error's text."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-
-

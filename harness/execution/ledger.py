@@ -51,7 +51,9 @@ class Ledger:
         order = self.score[rows].argsort(descending=True, stable=True)
         return rows[order[:count]].sort().values
 
-    def record(self, rows: Tensor, x: Tensor, z: Tensor, distance: Tensor, rate: Tensor, score: Tensor, label: Tensor, by: str) -> int:
+    def record(
+        self, rows: Tensor, x: Tensor, z: Tensor, distance: Tensor, rate: Tensor, score: Tensor, label: Tensor, by: str
+    ) -> int:
         """Take in replayed candidates for the samples at `rows`; returns how many of them newly fell.
 
         A candidate replaces the worst case when it is right less often, or equally often and closer to falling.

@@ -67,7 +67,9 @@ class LocalTarget:
         answers = []
         for start in range(0, len(x), size):
             piece = torch.arange(start, min(start + size, len(x)), device=x.device)
-            answers.append(self._gradient(x[piece], objective.select(piece), self.rows[piece], step, self.gradient_name))
+            answers.append(
+                self._gradient(x[piece], objective.select(piece), self.rows[piece], step, self.gradient_name)
+            )
         if len(answers) == 1:
             return answers[0]
         return Answer(*(torch.cat([getattr(a, f) for a in answers]) for f in ("loss", "gradient", "score", "broken")))

@@ -12,6 +12,10 @@ class Observer(Protocol):
         """Before the first attack."""
         ...
 
+    def clean(self, accuracy: float, classes: int, samples: int) -> None:
+        """The clean pass is done; raising a RobcheckError here ends the run."""
+        ...
+
     def started(self, what: str, samples: int) -> None:
         """A phase or an attack begins on this many samples."""
         ...
@@ -33,6 +37,9 @@ class Silent:
     """Listens to nothing."""
 
     def planned(self, plan: list[PlanEntry]) -> None:
+        """Say nothing."""
+
+    def clean(self, accuracy: float, classes: int, samples: int) -> None:
         """Say nothing."""
 
     def started(self, what: str, samples: int) -> None:

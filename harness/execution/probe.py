@@ -43,7 +43,9 @@ def probe_gradient(probe: Probe, target: LocalTarget, ball: Ball, goal: Goal, st
     except RobcheckError as error:
         return replace(probe, gradient_error=str(error))
     except Exception as error:  # the twin runs third-party graphs: whatever it raises is a finding, not a crash
-        return replace(probe, gradient_error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        return replace(
+            probe, gradient_error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        )
     size = answer.gradient.flatten(1).abs().sum(dim=1)
     dead = ~(size.isfinite() & (size > 0))
     return replace(probe, dead_gradients=int(dead.sum()), gradient_samples=len(dead))
@@ -60,7 +62,9 @@ def _difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm(dim=1).max()) if len(a) else 0.0
 
 
-def _with_parity(probe: Probe, classifier: Classifier, x: Tensor, rows: Tensor, deployed: Tensor, meter: Meter) -> Probe:
+def _with_parity(
+    probe: Probe, classifier: Classifier, x: Tensor, rows: Tensor, deployed: Tensor, meter: Meter
+) -> Probe:
     twin = classifier.differentiable()
     if twin is None:
         return probe

@@ -36,7 +36,9 @@ class Replay:
     batch: int
     device: str
 
-    def __call__(self, x: Tensor, rows: Tensor, goal: Goal, *, phase: Phase, draws: int, key: str, clean: bool) -> Replayed:
+    def __call__(
+        self, x: Tensor, rows: Tensor, goal: Goal, *, phase: Phase, draws: int, key: str, clean: bool
+    ) -> Replayed:
         """Judge x (M, ...) for the samples at `rows`; `clean` asks for right answers rather than for breaks."""
         draws = draws if self.pipeline.random else 1
         rates, scores, labels = [], [], []

@@ -123,7 +123,9 @@ def main() -> None:
     torch.set_num_threads(1)
     model, x, y = digits_cnn()
     x, y = x[: options.samples], y[: options.samples]
-    print("seed queries | median distance: ours, peer | median ratio, worst | seconds: ours, peer, share | most queries")
+    print(
+        "seed queries | median distance: ours, peer | median ratio, worst | seconds: ours, peer, share | most queries"
+    )
     for seed in options.seeds:
         theirs, clock = peer(model, x, y, options.norm, seed)
         for budget in BUDGETS:

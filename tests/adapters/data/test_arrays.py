@@ -134,6 +134,8 @@ def test_a_subset_is_seeded_and_in_order() -> None:
     assert a.ids.tolist() == sorted(set(a.ids.tolist()))
     assert np.array_equal(a.x.numpy(), x[a.ids.numpy()])
     assert len(load_data((x, y), samples=99)) == 50
+    again = load_data(a, samples=3)
+    assert np.array_equal(again.x.numpy(), x[again.ids.numpy()]), "positions stay those of the first source"
     refusal((x, y), UsageError, samples=0)
     refusal((x, y, y), UsageError)
     refusal((x, y), UsageError, layout="chw")

@@ -1,9 +1,11 @@
 """Every case of ONNX's own node tests that the twin's operators cover, against the expected outputs."""
 
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
@@ -12,8 +14,11 @@ from robcheck.adapters.onnx.interpreter import evaluate
 from robcheck.adapters.onnx.node import UntranslatableError
 from robcheck.adapters.onnx.operators import OPERATORS, lookup
 
-KNOWN_DIFFERENCES: dict[str, str] = {}
-"""Cases that give other numbers than expected, each with its reason."""
+KNOWN_DIFFERENCES = {
+    "test_resize_downsample_scales_linear_align_corners": "onnxruntime floors the length first, and so does the twin",
+    "test_resize_downsample_scales_cubic_align_corners": "onnxruntime floors the length first, and so does the twin",
+}
+"""Cases that give other numbers than expected, each with its reason; the twin must equal onnxruntime there."""
 
 
 @cache
@@ -94,7 +99,17 @@ def test_no_case_is_silently_wrong():
             wrong[case.name] = detail
     assert {name: text for name, text in wrong.items() if name not in KNOWN_DIFFERENCES} == {}
     assert set(KNOWN_DIFFERENCES) <= set(wrong), "remove what no longer differs"
-    assert passed >= 300
+    assert passed >= 1000
+
+
+def test_where_the_twin_differs_from_the_cases_it_equals_onnxruntime():
+    for case in collected():
+        if case.name not in KNOWN_DIFFERENCES:
+            continue
+        session = onnxruntime.InferenceSession(case.model.SerializeToString())
+        inputs = case.data_sets[0][0]
+        answer = session.run(None, dict(zip([value.name for value in session.get_inputs()], inputs, strict=True)))
+        assert run(replace(case, data_sets=[(inputs, answer)])) == ("passed", "")
 
 
 def test_every_operator_has_a_row_once():

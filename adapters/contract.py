@@ -1,0 +1,47 @@
+"""Stops an evaluation whose clean accuracy says that the stated contract is wrong, and names the one that fits."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ..harness.classifier import Classifier
+from ..harness.diagnosis.clean_accuracy import chance_limit
+from ..harness.errors import DataError
+from ..harness.execution.observer import Observer
+from .preprocessing import Preprocessing, advice, probe_contract
+
+_SAMPLES = 256
+
+
+class _ContractObserver:
+    """Passes everything on, and looks at the clean accuracy on the way."""
+
+    def __init__(self, inner: Observer, classifier: Classifier, x: Tensor, y: Tensor) -> None:
+        self.inner, self.classifier, self.x, self.y = inner, classifier, x[:_SAMPLES], y[:_SAMPLES]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def clean(self, accuracy: float, classes: int, samples: int) -> None:
+        """Raises DataError when the clean accuracy is implausibly low."""
+        limit = chance_limit(classes, samples)
+        if accuracy <= limit:
+            raise DataError(
+                f"clean accuracy is {accuracy:.1%} on {samples} samples, implausibly low: "
+                + (self._advice() or "check --range, --mean/--std, --layout and the order of the labels")
+            )
+        self.inner.clean(accuracy, classes, samples)
+
+    def _advice(self) -> str | None:
+        forward = getattr(self.classifier, "own_units", None)
+        if forward is None:
+            return None
+        info = self.classifier.info
+        stated = Preprocessing(bounds=info.bounds, mean=info.mean, std=info.std)
+        return advice(probe_contract(forward, self.x, self.y, stated=stated))
+
+
+def contract_observer(inner: Observer, classifier: Classifier, x: Tensor, y: Tensor) -> Observer:
+    """An observer that ends the run with a DataError when the stated contract cannot be right."""
+    observer: Observer = _ContractObserver(inner, classifier, x, y)
+    return observer

@@ -1,0 +1,414 @@
+"""The command line: the roof under which adapters, suites, harness and reports meet."""
+
+import signal
+import sys
+import tempfile
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from . import __version__
+from .harness.errors import RobcheckError, UnfinishedError, UsageError
+
+app = typer.Typer(
+    name="robcheck",
+    help="How often is a classifier still right when an adversary who knows everything attacks it?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Newer typer carries its own click, older typer shares the package; this is the base of usage errors in both.
+_UsageProblem: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+_VERDICT_EXIT = {"PASS": 0, "NO_GATE": 0, "FAIL": 1, "INCONCLUSIVE": 3}
+_EXITS = """Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be
+used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."""
+
+
+class Kind(StrEnum):
+    """What `list` can list."""
+
+    attacks = "attacks"
+    defenses = "defenses"
+    suites = "suites"
+
+
+class Norms(StrEnum):
+    """Norms of the command line."""
+
+    linf = "linf"
+    l2 = "l2"
+    l1 = "l1"
+    l0 = "l0"
+
+
+class GateOn(StrEnum):
+    """What is held against the threshold."""
+
+    interval = "interval"
+    point = "point"
+
+
+class Layout(StrEnum):
+    """Where the channels of an image are."""
+
+    nchw = "nchw"
+    nhwc = "nhwc"
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, or embedded:NAME.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[str | None, typer.Option(help="Safetensors or state dict for a factory.", rich_help_panel="Model")]
+Range = Annotated[
+    str | None,
+    typer.Option("--range", help="Pixel range that the model expects: 0-1, 0-255 or -1-1.", rich_help_panel="Model"),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        help="Channel means that the model expects, in [0, 1] units: 0.485,0.456,0.406.", rich_help_panel="Model"
+    ),
+]
+Std = Annotated[str | None, typer.Option(help="Channel standard deviations, likewise.", rich_help_panel="Model")]
+LayoutOption = Annotated[
+    Layout | None, typer.Option(help="Channel order, where it cannot be detected.", rich_help_panel="Model")
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="Load formats that run code from the file (pickle, TorchScript, .pt2).",
+        rich_help_panel="Model",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. Embedded models bring their own.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@app.command(epilog=_EXITS)
+def evaluate(
+    model: Model,
+    data: Data = None,
+    suite: Annotated[str, typer.Option(help="quick, standard, adaptive, or a YAML file.")] = "adaptive",
+    norm: Annotated[
+        Norms | None, typer.Option(help="Norm of the perturbation; the suite's unless given.", show_default=False)
+    ] = None,
+    epsilon: Annotated[
+        str | None, typer.Option(help="Radius in [0, 1] pixel units, such as 8/255 or 0.3.", show_default=False)
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(help="How many samples, drawn with the seed.", min=1, rich_help_panel="Data")
+    ] = 1000,
+    device: Device = "auto",
+    min_robust_accuracy: Annotated[
+        float | None,
+        typer.Option(
+            help="The gate: least worst-case robust accuracy.", min=0, max=1, show_default=False, rich_help_panel="Gate"
+        ),
+    ] = None,
+    gate_on: Annotated[
+        GateOn | None,
+        typer.Option(
+            help="Hold the interval or the point estimate against it.", show_default=False, rich_help_panel="Gate"
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Of the interval.", show_default=False, rich_help_panel="Gate")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, result.json and junit.xml.")] = Path(
+        "robcheck-report"
+    ),
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A built-in defense in front of the model: jpeg:quality=75. May be repeated.", show_default=False
+        ),
+    ] = None,
+    weights: Weights = None,
+    value_range: Range = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: LayoutOption = None,
+    trust_code: Trust = False,
+    resize: Annotated[
+        str | None, typer.Option(help="HxW for images of differing sizes.", rich_help_panel="Data")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per model call.", min=1, show_default=False)] = None,
+    max_passes: Annotated[
+        int | None, typer.Option(help="Budget of passes for all attacks together.", min=1, show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Attack MODEL with every attack of a suite and report worst-case robust accuracy."""
+    from . import reports
+    from .adapters.contract import contract_observer
+    from .api import evaluate as run_evaluation
+    from .console import ProgressBars, make_console, show_result
+    from .suites import load_suite
+
+    console = make_console(quiet=quiet)
+    chosen = load_suite(suite)
+    radius = _number("--epsilon", epsilon)
+    _writable(out)
+    classifier = _model(model, weights, value_range, mean, std, layout, trust_code, device)
+    loaded = _data(model, data, classifier, samples, seed, value_range, layout, resize)
+    bars = ProgressBars(console)
+    failed: UnfinishedError | None = None
+    with bars:
+        try:
+            result = run_evaluation(
+                classifier,
+                loaded.x,
+                loaded.y,
+                suite=chosen,
+                norm=None if norm is None else norm.value,
+                epsilon=radius,
+                defenses=defense or [],
+                min_robust_accuracy=min_robust_accuracy,
+                gate_on=None if gate_on is None else gate_on.value,
+                confidence=confidence,
+                seed=seed,
+                device=device,
+                batch_size=batch_size,
+                max_passes=max_passes,
+                ids=loaded.ids,
+                data=_record(loaded),
+                class_names=loaded.class_names,
+                observer=contract_observer(bars, classifier, loaded.x, loaded.y),
+            )
+        except UnfinishedError as error:
+            failed, result = error, getattr(error, "result", None)
+    if result is not None:
+        written = _write(reports, result, out)
+        show_result(console, result, written)
+    if failed is not None:
+        raise failed
+    if not result.complete:
+        raise KeyboardInterrupt
+    raise typer.Exit(_VERDICT_EXIT[result.verdict])
+
+
+@app.command()
+def inspect(
+    model: Model,
+    weights: Weights = None,
+    value_range: Range = None,
+    mean: Mean = None,
+    std: Std = None,
+    layout: LayoutOption = None,
+    trust_code: Trust = False,
+    device: Device = "auto",
+) -> None:
+    """What the adapter sees: inputs, outputs, bounds, gradients, graph operators that matter."""
+    from .console import info_table, make_console
+
+    classifier = _model(model, weights, value_range, mean, std, layout, trust_code, device)
+    make_console().print(info_table(classifier.info))
+
+
+@app.command(name="list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
+    """List attacks, defenses or suites."""
+    from .catalogue import catalogue
+    from .console import make_console
+
+    make_console().print(catalogue(kind.value))
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(help="An attack, a defense or a suite.", show_default=False)]) -> None:
+    """Parameters, defaults and sources of an attack, a defense or a suite."""
+    from .catalogue import description
+    from .console import make_console
+
+    console = make_console()
+    for part in description(name):
+        console.print(part)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"robcheck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,  # noqa: ARG001
+) -> None:
+    """How often is a classifier still right when an adversary who knows everything attacks it?"""
+
+
+def _number(option: str, text: str | None) -> float | None:
+    from .suites import parse_number
+
+    try:
+        return None if text is None else parse_number(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _model(
+    model: str,
+    weights: str | None,
+    value_range: str | None,
+    mean: str | None,
+    std: str | None,
+    layout: Layout | None,
+    trust_code: bool,
+    device: str,
+) -> Any:
+    from .adapters import load_model
+    from .adapters.preprocessing import parse_channels, parse_range
+
+    return load_model(
+        model,
+        weights=weights,
+        mean=None if mean is None else parse_channels(mean, "mean"),
+        std=None if std is None else parse_channels(std, "std"),
+        input_range=None if value_range is None else parse_range(value_range),
+        layout=None if layout is None else layout.value,
+        device=device,
+        trust_code=trust_code,
+    )
+
+
+def _data(
+    model: str,
+    data: str | None,
+    classifier: Any,
+    samples: int,
+    seed: int,
+    value_range: str | None,
+    layout: Layout | None,
+    resize: str | None,
+) -> Any:
+    from .adapters import load_data
+
+    if data is None:
+        if not model.startswith("embedded:"):
+            raise UsageError("--data is missing: give labelled samples (file.npz, an image folder or a zip, digits)")
+        data = "digits"
+    info = classifier.info
+    return load_data(
+        data,
+        samples=samples,
+        seed=seed,
+        shape=info.input_shape,
+        layout=None if layout is None else layout.value,
+        value_range=value_range,
+        resize=_size(resize),
+        classes=info.classes,
+    )
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, cross, width = text.lower().partition("x")
+    if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise UsageError(f"--resize: {text!r} is not HEIGHTxWIDTH, such as 32x32")
+    return int(height), int(width)
+
+
+def _record(loaded: Any) -> Any:
+    from .harness.results import DataRecord
+
+    return DataRecord(name=loaded.name, samples=len(loaded.y), sha256=loaded.sha256, shape=tuple(loaded.x.shape[1:]))
+
+
+def _writable(out: Path) -> None:
+    """Find out now, not after the run, that nothing can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot write there ({error.strerror}); give another folder") from error
+
+
+def _write(reports: Any, result: Any, out: Path) -> list[Path]:
+    """The reports; when they cannot be written there, the numbers at least are kept in a temporary folder."""
+    try:
+        written: list[Path] = reports.write_reports(result, out)
+        return written
+    except UnfinishedError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="robcheck-"))
+        try:
+            reports.write_reports(result, rescue, formats=("json",))
+        except UnfinishedError:
+            print(result.model_dump_json(exclude={"gallery"}))
+            raise UnfinishedError(f"{error}; the result was printed instead") from error
+        raise UnfinishedError(f"{error}; the result is kept in {rescue}") from error
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like Ctrl-C."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    global _terminated
+    _terminated = True
+    raise _Terminated
+
+
+_terminated = False
+
+
+def main() -> None:
+    """Run the command line and turn every outcome into one sentence and one exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except typer.Exit as done:
+        return done.exit_code
+    except _UsageProblem as error:
+        text: str = error.format_message()  # type: ignore[attr-defined]
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(text)
+            return 2
+        return _complain(f"{text.rstrip('.')}; see robcheck --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; what was computed until then is in the reports", 143 if _terminated else 130)
+    except RobcheckError as error:
+        return _complain(str(error), error.exit_code)
+    except MemoryError:
+        return _complain("out of memory; give a smaller --batch-size or fewer --samples", 5)
+    except Exception:
+        traceback.print_exc()
+        return _complain("internal error: please report the lines above", 70)
+
+
+def _complain(sentence: str, code: int) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"robcheck: {sentence}", markup=False)
+    return code
+
+
+__all__ = ["app", "main"]

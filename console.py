@@ -1,0 +1,205 @@
+"""What a person sees while an evaluation runs, and the summary after it."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from .harness.model_info import ModelInfo
+from .harness.results import AttackRecord, Finding, PlanEntry, Result
+
+_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "NO_GATE": "cyan"}
+_MARKS = {"ok": "", "idle": "nothing stood", "not_applicable": "does not apply"}
+
+
+class ProgressBars:
+    """Observer with a live bar per attack on a terminal and plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal
+        self.bars = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.state = ""
+        self.expected = 0
+        self.passes = 0
+        self.drawn = 0.0
+
+    def __enter__(self) -> "ProgressBars":
+        if self.live:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.bars.stop()
+
+    def planned(self, plan: list[PlanEntry]) -> None:
+        """Show the plan before anything runs."""
+        self.console.print(plan_table(plan))
+
+    def clean(self, accuracy: float, classes: int, samples: int) -> None:
+        """One line for the clean pass."""
+        self.console.print(Text(f"  {'clean':<20} {accuracy:.1%} of {samples:,} samples right, {classes} classes"))
+
+    def started(self, what: str, samples: int) -> None:
+        """A bar for this phase."""
+        self.passes = 0
+        if not self.live:
+            return
+        if self.task is not None:
+            self.bars.remove_task(self.task)
+        self.task = self.bars.add_task(what, total=samples, state=self.state)
+
+    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
+        """Move the bar; the worst case so far stands beside it."""
+        self.state = f"{standing:,} standing, worst case {robust_accuracy:.1%}"
+        if self.live and self.task is not None:
+            self.bars.update(self.task, advance=samples_done, state=self.state)
+
+    def passed(self, passes: int) -> None:
+        """Passes tick between two steps of the bar, so that long attacks are seen to live."""
+        self.passes += passes
+        now = time.monotonic()
+        if self.live and self.task is not None and now - self.drawn > 0.2:
+            self.drawn = now
+            self.bars.update(self.task, state=f"{self.state} ({self.passes:,} passes)")
+
+    def finished(self, record: AttackRecord) -> None:
+        """One line per attack."""
+        self.console.print(attack_line(record))
+
+
+def attack_line(record: AttackRecord) -> Text:
+    """What an attack did, in a line."""
+    text = Text(f"  {record.name:<20} ")
+    if record.status in ("not_applicable", "idle"):
+        return text.append(f"{_MARKS[record.status]}: {record.reason}", style="dim")
+    if record.status != "ok":
+        return text.append(f"{record.status}: {record.reason}", style="yellow")
+    text.append(f"broke {record.broken:>5,} of {record.attempted:>5,}   worst case ")
+    text.append(f"{record.robust_accuracy or 0:6.1%}", style="bold")
+    return text.append(f"   {record.forward + record.backward:>12,} passes {record.seconds:7.1f} s", style="dim")
+
+
+def plan_table(plan: list[PlanEntry]) -> Table:
+    """The plan: which attack on what gradient, and why."""
+    table = Table(title="Plan", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for column in ("attack", "gradient", "why"):
+        table.add_column(column, overflow="fold")
+    for entry in plan:
+        gradient = (
+            "-" if entry.gradient is None else entry.gradient + (f" x {entry.eot} draws" if entry.eot > 1 else "")
+        )
+        style = None if entry.runs else "dim"
+        table.add_row(entry.name, gradient if entry.runs else "left out", entry.reason, style=style)
+    return table
+
+
+def show_result(console: Console, result: Result, written: list[Path]) -> None:
+    """Verdict, numbers, findings, where the reports lie."""
+    console.print()
+    for finding in result.findings:
+        console.print(finding_text(finding))
+    if not result.complete:
+        console.print(Text("The run was interrupted: the numbers cover what was done until then.", style="yellow"))
+    low, high = result.interval
+    console.print(
+        Text.assemble(
+            ("robust accuracy ", ""),
+            (f"{result.robust_accuracy:.1%}", "bold"),
+            (f" (worst case over all attacks; {result.gate.confidence:.0%} interval {low:.1%} to {high:.1%})", ""),
+        )
+    )
+    n = len(result.samples)
+    console.print(
+        Text(
+            f"clean accuracy  {result.clean_accuracy:.1%} on {n:,} samples, {threat_text(result)}, suite {result.suite}"
+        )
+    )
+    passes = result.passes
+    console.print(
+        Text(
+            f"cost            {passes.forward / n:,.0f} forward and {passes.backward / n:,.0f} backward passes per sample, "
+            f"{result.seconds:.0f} s on {result.environment.device}",
+            style="dim",
+        )
+    )
+    console.print(
+        Text.assemble((f"{result.verdict}", f"bold {_COLOURS[result.verdict]}"), (f"  {result.explanation}", ""))
+    )
+    for path in written:
+        console.print(Text(f"wrote {path}", style="dim"), soft_wrap=True)
+
+
+def finding_text(finding: Finding) -> Text:
+    """Code, what was seen, what to do."""
+    style = {"severe": "bold yellow", "warning": "yellow", "info": "dim"}[finding.severity]
+    return Text.assemble((f"{finding.code} ", style), f"{finding.message} ", (finding.remedy, "dim"))
+
+
+def threat_text(result: Result) -> str:
+    """The threat model in a few words."""
+    threat = result.threat
+    if threat.box:
+        return "per-feature box" + (", targeted" if threat.targeted else "")
+    eps = threat.epsilon
+    size = f"{eps[0]:.4g} to {eps[1]:.4g}" if isinstance(eps, tuple) else f"{eps:.4g}"
+    return f"{threat.norm} eps {size}" + (", targeted" if threat.targeted else "")
+
+
+def info_table(info: ModelInfo) -> Table:
+    """What the adapter sees."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    twin = "yes" if info.twin.available else f"no: {info.twin.reason}"
+    if info.twin.parity is not None:
+        twin += (
+            f" (differs by at most {info.twin.parity:.1e} of {info.twin.scale or 0:.3g} on {info.twin.samples} samples)"
+        )
+    rows = {
+        "model": f"{info.name} ({info.format}{f', opset {info.opset}' if info.opset else ''})",
+        "input": f"{info.input_shape or 'open'} in [{info.bounds[0]:g}, {info.bounds[1]:g}], "
+        f"batch {info.batch or 'any'}",
+        "normalisation": "none" if info.mean is None else f"mean {info.mean}, std {info.std}",
+        "output": f"{info.output}, {info.classes or 'unknown number of'} classes",
+        "gradients": twin,
+        "obstacles": "; ".join(f"{k}: {v}" for k, v in info.obstacles.items()) or "none",
+        "missing operators": ", ".join(info.missing_operators) or "none",
+        "operators": ", ".join(f"{k} x {v}" for k, v in sorted(info.operators.items())) or "not a graph",
+        "runs on": f"{info.device}{f' ({info.provider})' if info.provider else ''}",
+        "sha256": info.sha256 or "-",
+        "trust": info.trust,
+        "notes": "; ".join(info.notes) or "none",
+    }
+    for key, value in rows.items():
+        table.add_row(key, Text(value))
+    return table
+
+
+def make_console(*, quiet: bool = False) -> Console:
+    """A console on standard output; nothing but errors when quiet."""
+    return Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)

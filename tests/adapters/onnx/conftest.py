@@ -1,0 +1,99 @@
+"""Small ONNX files made on the spot."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture()
+def save(tmp_path):
+    """save(nodes, weights, dims) -> path of a file with the input x, the output y and float weights by name."""
+
+    def write(nodes, weights, dims, *, opset=17, outputs=("y",), kind=TensorProto.FLOAT, name="m.onnx", **more):
+        kinds = more.get("kinds", (TensorProto.FLOAT,) * len(outputs))
+        declared = [helper.make_tensor_value_info(out, code, None) for out, code in zip(outputs, kinds, strict=True)]
+        extra = more.get("extra_inputs", [])
+        graph = helper.make_graph(
+            [helper.make_node(*node[:3], **(node[3] if len(node) > 3 else {})) for node in nodes],
+            "g",
+            [helper.make_tensor_value_info("x", kind, list(dims)), *extra],
+            declared,
+            [numpy_helper.from_array(np.asarray(value), key) for key, value in weights.items()],
+        )
+        opsets = [helper.make_opsetid(domain, version) for domain, version in more.get("opsets", [("", opset)])]
+        model = helper.make_model(graph, opset_imports=opsets, functions=more.get("functions", []))
+        model.ir_version = more.get("ir", 8)
+        path = tmp_path / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return write
+
+
+@pytest.fixture()
+def weights():
+    """weights(*shape, scale=...) -> a reproducible float32 array."""
+    generator = np.random.default_rng(7)
+
+    def draw(*shape, scale=0.3):
+        return (generator.standard_normal(shape) * scale).astype(np.float32)
+
+    return draw
+
+
+@pytest.fixture()
+def run_file():
+    """run_file(path, x) -> the first output of onnxruntime on a float array."""
+    import onnxruntime
+
+    def run(path, x, dtype=np.float32):
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return session.run(None, {session.get_inputs()[0].name: np.asarray(x, dtype=dtype)})[0]
+
+    return run
+
+
+@pytest.fixture()
+def cnn(save, weights):
+    """cnn(opset=..., dims=..., tail=...) -> Conv, BatchNormalization, Relu, MaxPool, Flatten, Gemm over (N, 3, 8, 8)."""
+
+    def make(opset=17, batch="N", tail=(), name="m.onnx", **more):
+        last = "logits" if tail else "y"
+        nodes = [
+            ("Conv", ["x", "w", "b"], ["c"], {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}),
+            ("BatchNormalization", ["c", "s", "t", "m", "v"], ["n"]),
+            ("Relu", ["n"], ["r"]),
+            ("MaxPool", ["r"], ["p"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+            ("Flatten", ["p"], ["f"]),
+            ("Gemm", ["f", "g", "h"], [last], {"transB": 1}),
+            *tail,
+        ]
+        values = {
+            "w": weights(4, 3, 3, 3),
+            "b": weights(4),
+            "s": weights(4) + 1,
+            "t": weights(4),
+            "m": weights(4),
+            "v": np.abs(weights(4)) + 0.5,
+            "g": weights(5, 64),
+            "h": weights(5),
+        }
+        return save(nodes, values, [batch, 3, 8, 8], opset=opset, name=name, **more)
+
+    return make
+
+
+@pytest.fixture()
+def checker():
+    """onnx itself, for tests that edit a proto."""
+    return onnx
