@@ -1,5 +1,7 @@
 """A classifier from an ONNX file."""
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -43,6 +45,19 @@ class OnnxClassifier:
     def translation(self) -> TorchTwin | None:
         """The twin as built, whether or not it passed the parity check."""
         return self._twin
+
+    def described(
+        self,
+        *,
+        name: str,
+        bounds: tuple[float, float],
+        mean: tuple[float, ...] | None,
+        std: tuple[float, ...] | None,
+    ) -> Self:
+        """The same classifier with what only the caller knows."""
+        words = {"name": name, "bounds": bounds, "mean": mean, "std": std}
+        self._info = ModelInfo.model_validate(self._info.model_dump() | words)
+        return self
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """What a file can only tell by running: sizes that it leaves open, its scores, its batch."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -53,13 +51,13 @@ def settle_shape(deployed: Deployed, entry: Entry, bounds: Range) -> tuple[Tenso
     raise failure or ModelError(f"{entry.path} takes no samples; export it again")
 
 
-def detect_answer(path: Path, deployed: Deployed, entry: Entry, x: Tensor) -> tuple[Answer, tuple[str, ...]]:
+def detect_answer(deployed: Deployed, entry: Entry, x: Tensor) -> tuple[Answer, tuple[str, ...]]:
     """Which output holds the scores and what they are, measured on random samples.
 
     Raises: ModelError.
     """
     values = deployed.raw(entry(_one_batch(deployed, x)), deployed.outputs)
-    name, labels, notes = choose(path, deployed.outputs, values, deployed.batch or 1)
+    name, labels, notes = choose(entry.path, deployed.outputs, values, deployed.batch or 1)
     if labels:
         return Answer(name, "labels", None), notes
     place = deployed.outputs.index(name)

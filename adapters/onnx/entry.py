@@ -102,7 +102,7 @@ class Entry:
 
 
 def _nhwc(dims: tuple[int | None, ...]) -> bool:
-    return len(dims) == 3 and dims[2] in (1, 3, 4) and dims[0] not in (1, 3, 4) and dims[0] != dims[2]
+    return len(dims) == 3 and dims[2] in (1, 3, 4) and dims[0] not in (1, 3, 4) and dims[1] != 1
 
 
 def make_entry(

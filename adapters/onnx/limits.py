@@ -11,6 +11,7 @@ from .walk import all_nodes
 
 _MOST_CALLS = 1_000_000
 _LARGEST_INPUT = 1 << 28
+_LARGEST_SAMPLE = 1 << 25
 _LARGEST_MADE = 1 << 27
 _LARGE_FILE = 512 << 20
 _CONTROL = {"Loop", "Scan", "If", "SequenceMap"}
@@ -48,7 +49,9 @@ def check_input_size(path: Path, model: ModelProto) -> None:
     """
     for value in model.graph.input:
         dims = [d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value")]
-        if any(size < 0 for size in dims) or math.prod(dims) > _LARGEST_INPUT:
+        sample = [d.dim_value for d in value.type.tensor_type.shape.dim[1:] if d.HasField("dim_value")]
+        large = math.prod(dims) > _LARGEST_INPUT or math.prod(sample) > _LARGEST_SAMPLE
+        if large or any(size < 0 for size in dims):
             raise ModelError(f"{path} asks for an input {value.name!r} of shape {dims}; export it with a usable shape")
 
 

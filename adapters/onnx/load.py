@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .contract import candidate_shapes, detect_answer, settle_batch, settle_shap
 from .entry import Entry, Layout, Range, make_entry
 from .graph import opsets
 from .obstacles import find_obstacles
+from .ort_errors import blame
 from .outputs import Answer
 from .preflight import Checked, check_file
 from .probing import probe
@@ -71,29 +72,39 @@ def _half(checked: Checked) -> bool:
     return any(code in _NARROW for codes in (casts, tensors, declared) for code in codes)
 
 
-def _build_twin(
-    checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, device: str, x: Tensor
-) -> tuple[TorchTwin | None, int | None, Twin, tuple[str, ...], str]:
-    """(twin, classes, record, missing operators, tensor that gradients start from)."""
+@dataclass(frozen=True)
+class _Built:
+    """The twin, or why there is none; `wanted` is the tensor that gradients start from."""
+
+    twin: TorchTwin | None
+    record: Twin
+    wanted: str
+    classes: int | None = None
+    missing: tuple[str, ...] = ()
+
+
+def _build_twin(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> _Built:
     wanted, behind = tap(checked.model, answer.name, answer.kind == "labels")
     if behind and answer.kind == "logits":
         wanted, behind = answer.name, ""
     translation = translate(checked.model, checked.path.parent, deployed.input.name, wanted)
     if translation.module is None:
-        return None, None, Twin(available=False, reason=translation.reason), translation.missing, wanted
+        record = Twin(available=False, reason=translation.reason)
+        return _Built(None, record, wanted, missing=translation.missing)
     dtype = torch.float64 if deployed.input.dtype == np.float64 else torch.float32
     logarithm = answer.kind == "probabilities" and not behind
     twin = TorchTwin(entry, translation.module, deployed.batch, dtype, logarithm)
     if deployed.input.dtype.kind in "iu":
         limits = np.iinfo(deployed.input.dtype)
         twin.limits = (int(limits.min), int(limits.max))
-    twin.place(torch.device(device))
+    if deployed.device == "cpu" or torch.cuda.is_available():
+        twin.place(torch.device(deployed.device))
     try:
         classes = choose_strategy(twin, x)
     except ModelError as error:
-        return None, None, Twin(available=False, reason=str(error)), (), wanted
+        return _Built(None, Twin(available=False, reason=str(error)), wanted)
     reason = f"taken in front of the final {behind}" if behind else ""
-    return twin, classes, Twin(available=True, reason=reason), (), wanted
+    return _Built(twin, Twin(available=True, reason=reason), wanted, classes)
 
 
 def _operators(model: ModelProto) -> dict[str, int]:
@@ -101,12 +112,62 @@ def _operators(model: ModelProto) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def _check_arguments(path: Path, bounds: Range, target: Range | None, mean: object, std: object) -> None:
-    if target is not None and (mean is not None or std is not None):
-        raise ModelError(f"{path} was given input_range and mean or std; give one of them")
-    for low, high in (bounds, target or bounds):
-        if not low < high:
-            raise ModelError(f"{path} was given the range [{low}, {high}]; give the lower end first")
+def _type_notes(checked: Checked, source: FileInput) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
+    if source.dtype.kind in "iu":
+        notes += (f"the file takes {source.dtype.name}: the deployed forward rounds, the twin does not",)
+    if _half(checked):
+        notes += ("the file computes in sixteen bits; the twin computes in float32",)
+    return notes
+
+
+def _info(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, built: _Built) -> ModelInfo:
+    """What the file itself told; the caller's own arguments come on top."""
+    return ModelInfo(
+        name=checked.path.stem,
+        format="onnx",
+        input_shape=None if None in entry.shape else tuple(size for size in entry.shape if size is not None),
+        classes=answer.classes,
+        output=answer.kind,
+        batch=deployed.batch,
+        device=deployed.device,
+        provider=deployed.provider,
+        sha256=checked.sha256,
+        opset=opsets(checked.model).get(""),
+        operators=_operators(checked.model),
+        obstacles=find_obstacles(checked.model, deployed.input.name, built.wanted),
+        missing_operators=built.missing,
+        twin=built.record,
+    )
+
+
+def _range(path: Path, ends: Sequence[float]) -> Range:
+    low, high = (float(end) for end in ends)
+    if not low < high:
+        raise ModelError(f"{path} was given the range [{low}, {high}]; give the lower end first")
+    return low, high
+
+
+def _examined(
+    checked: Checked, deployed: Deployed, entry: Entry, bounds: Range, notes: tuple[str, ...]
+) -> OnnxClassifier:
+    """Run the file on random samples, learn its contract, build the twin and compare the two."""
+    x, shape_notes = settle_shape(deployed, entry, bounds)
+    answer, answer_notes = detect_answer(deployed, entry, x)
+    batch_notes = settle_batch(deployed, entry, answer, x)
+    built = _build_twin(checked, deployed, entry, answer, x)
+    if answer.kind == "labels":
+        if built.classes is None:
+            raise ModelError(
+                f"{checked.path} answers with labels only and their number is unknown; export it with scores"
+            )
+        answer = replace(answer, classes=built.classes)
+    notes += shape_notes + answer_notes + batch_notes + _type_notes(checked, deployed.input)
+    info = _info(checked, deployed, entry, answer, built).model_copy(update={"notes": notes})
+    tolerance = _HALF_TOLERANCE if _half(checked) else _TOLERANCE
+    classifier = OnnxClassifier(info, deployed, entry, answer, built.twin, tolerance=tolerance)
+    classifier.check_parity(x)
+    return classifier
 
 
 def load_onnx(
@@ -128,50 +189,19 @@ def load_onnx(
     Raises: ModelError, UnsafeModelError, DeviceError.
     """
     path = Path(path)
-    _check_arguments(path, bounds, input_range, mean, std)
+    bounds = _range(path, bounds)
+    target = None if input_range is None else _range(path, input_range)
+    means, stds = _statistics(mean), _statistics(std)
+    normalised = means is not None or stds is not None
+    if target is not None and normalised:
+        raise ModelError(f"{path} was given input_range and mean or std; give one of them")
     checked = check_file(path)
     source = _file_input(checked)
-    whole = source.dtype.kind in "iu"
-    if source.dtype == np.uint8 and input_range is None and mean is None and std is None:
-        input_range = (0.0, 255.0)
-    means, stds = _statistics(mean), _statistics(std)
-    entry, notes = make_entry(path, source.dims[1:], bounds, input_range, means, stds, layout)
+    if source.dtype == np.uint8 and target is None and not normalised:
+        target = (0.0, 255.0)
+    entry, notes = make_entry(path, source.dims[1:], bounds, target, means, stds, layout)
     if checked.probe:
         probe(checked, candidate_shapes(source.dims), source.dtype.name)
-    deployed = Deployed(checked, open_session(checked, device), source)
-    x, open_notes = settle_shape(deployed, entry, bounds)
-    answer, answer_notes = detect_answer(path, deployed, entry, x)
-    notes += open_notes + answer_notes + settle_batch(deployed, entry, answer, x)
-    if whole:
-        notes += (f"the file takes {source.dtype.name}: the deployed forward rounds, the twin does not",)
-    half = _half(checked)
-    if half:
-        notes += ("the file computes in sixteen bits; the twin computes in float32",)
-    twin, classes, record, missing, wanted = _build_twin(checked, deployed, entry, answer, device, x)
-    if answer.kind == "labels":
-        if classes is None:
-            raise ModelError(f"{path} answers with labels only and their number is unknown; export it with scores")
-        answer = replace(answer, classes=classes)
-    info = ModelInfo(
-        name=name or path.stem,
-        format="onnx",
-        input_shape=None if None in entry.shape else tuple(size for size in entry.shape if size is not None),
-        bounds=bounds,
-        mean=means,
-        std=stds,
-        classes=answer.classes,
-        output=answer.kind,
-        batch=deployed.batch,
-        device=device,
-        provider=deployed.provider,
-        sha256=checked.sha256,
-        opset=opsets(checked.model).get("", None),
-        operators=_operators(checked.model),
-        obstacles=find_obstacles(checked.model, source.name, wanted),
-        missing_operators=missing,
-        twin=record,
-        notes=notes,
-    )
-    classifier = OnnxClassifier(info, deployed, entry, answer, twin, tolerance=_HALF_TOLERANCE if half else _TOLERANCE)
-    classifier.check_parity(x)
-    return classifier
+    deployed = Deployed(blame(checked), open_session(checked, device), source, device)
+    classifier = _examined(checked, deployed, entry, bounds, notes)
+    return classifier.described(name=name or path.stem, bounds=bounds, mean=means, std=stds)

@@ -32,7 +32,7 @@ def run_once(path: str, shapes: list[list[int]], dtype: str, external: bool) -> 
     options.log_severity_level = 4
     source = path if external else Path(path).read_bytes()
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:
         return f"open: {error}"
     failure = ""

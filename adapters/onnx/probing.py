@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ...harness.errors import ModelError
-from .ort_errors import one_line
+from .ort_errors import blame
 from .preflight import Checked
 
 SECONDS = 60
@@ -47,4 +47,4 @@ def probe(checked: Checked, shapes: list[tuple[int, ...]], dtype: str, seconds: 
             f"{done.returncode}); export a plain classifier"
         ) from None
     if error:
-        raise ModelError(one_line(checked, RuntimeError(error)))
+        raise ModelError(blame(checked).sentence(RuntimeError(error)))

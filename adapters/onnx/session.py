@@ -1,5 +1,8 @@
 """The deployed forward: onnxruntime on the untouched bytes of the file."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...harness.errors import DeviceError, ModelError
-from .ort_errors import one_line, shortened
+from .ort_errors import Blame, blame, shortened
 from .preflight import Checked
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,13 +32,26 @@ def _providers(device: str) -> tuple[list[Any], str]:
     return [("CUDAExecutionProvider", options), "CPUExecutionProvider"], "CUDAExecutionProvider"
 
 
-def _options(device: str) -> onnxruntime.SessionOptions:
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3 if device == "cpu" else 4
+    # fatal only: every error is raised as well, and some are expected while a file is examined
+    options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
+
+
+@contextmanager
+def _cuda_libraries() -> Iterator[None]:
+    """Load what the CUDA provider needs; what is missing shows in the provider list, so the chatter is dropped."""
+    with redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(2)
 
 
 def open_session(checked: Checked, device: str) -> onnxruntime.InferenceSession:
@@ -46,19 +62,18 @@ def open_session(checked: Checked, device: str) -> onnxruntime.InferenceSession:
     providers, wanted = _providers(device)
     if wanted not in onnxruntime.get_available_providers():
         raise DeviceError(f"device {device!r} needs {wanted}, which is not installed; pip install onnxruntime-gpu")
-    if device != "cpu":
-        # on a CUDA torch build this loads the libraries that onnxruntime needs
-        onnxruntime.preload_dlls()
     source: Any = str(checked.path) if checked.external else checked.data
     try:
-        session = onnxruntime.InferenceSession(source, _options(device), providers=providers)
+        with nullcontext() if device == "cpu" else _cuda_libraries():
+            session = onnxruntime.InferenceSession(source, _options(), providers=providers, enable_fallback=0)
     except Exception as error:
         if device != "cpu" and "CUDA" in str(error):
             raise DeviceError(f"device {device!r} failed ({shortened(error)}); check the driver or use cpu") from None
-        raise ModelError(one_line(checked, error)) from None
+        raise ModelError(blame(checked).sentence(error)) from None
     got = session.get_providers()[0]
     if got != wanted:
-        raise DeviceError(f"device {device!r} was asked for and onnxruntime fell back to {got}; check driver and CUDA")
+        advice = "check the driver and pip install 'onnxruntime-gpu[cuda,cudnn]', or use cpu"
+        raise DeviceError(f"device {device!r} was asked for and onnxruntime fell back to {got}; {advice}")
     return session
 
 
@@ -74,8 +89,9 @@ class FileInput:
 class Deployed:
     """Runs a session in the batches that the file insists on."""
 
-    def __init__(self, checked: Checked, session: onnxruntime.InferenceSession, entry: FileInput) -> None:
-        self._checked = checked
+    def __init__(self, why: Blame, session: onnxruntime.InferenceSession, entry: FileInput, device: str) -> None:
+        self._blame = why
+        self.device = device
         self._session = session
         self.input = entry
         self.batch = entry.dims[0]
@@ -86,7 +102,7 @@ class Deployed:
         try:
             return list(self._session.run(names, {self.input.name: x}))
         except Exception as error:
-            raise ModelError(one_line(self._checked, error)) from None
+            raise ModelError(self._blame.sentence(error)) from None
 
     def raw(self, x: Tensor, names: list[str]) -> list[Any]:
         """The named outputs on one batch of the size that the file wants, (b, ...) in units of the file.
@@ -121,7 +137,7 @@ class Deployed:
             answer = answer.reshape(1, -1) if answer.ndim == 1 and self.batch == 1 and answer.size > 1 else answer
             if not answer.ndim or len(answer) != self.batch:
                 raise ModelError(
-                    f"{self._checked.path} answers a batch of {self.batch} with shape {answer.shape}; "
+                    f"{self._blame.path} answers a batch of {self.batch} with shape {answer.shape}; "
                     "export it with one row of scores per sample"
                 )
             pieces.append(answer[: self.batch - missing])

@@ -7,7 +7,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from ...harness.errors import ModelError
 
-_DEEPEST = 32
+_DEEPEST = 16
 
 
 def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:

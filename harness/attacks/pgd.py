@@ -1,7 +1,7 @@
 """Projected gradient descent.
 
 Source: Madry et al. 2018, section 2.1; the margin loss and a cosine step from the full radius as in Liu et al. 2022
-(adaptive auto attack), section 3.3; output-diversified start: Tashiro et al. 2020, section 3.
+(adaptive auto attack), section 3.3; class by class: Gowal et al. 2019, section 3; output-diversified start: Tashiro et al. 2020, section 3.
 """
 
 import math
@@ -18,6 +18,7 @@ from .best import Best
 from .dead_gradient import usable
 from .diversified import diversified_start
 from .spec import AttackConfig
+from .target_classes import likely_targets
 
 
 class PGD(AttackConfig):
@@ -30,20 +31,26 @@ class PGD(AttackConfig):
     start: Literal["sample", "random", "diversified"] = Field(
         "random", description="where the first restart begins; later ones begin at random at least"
     )
-    restarts: int = Field(1, ge=1, description="independent starts, each for what still stands")
+    targets: int = Field(0, ge=0, description="aim at this many wrong classes in turn, likeliest first; 0: untargeted")
+    restarts: int = Field(1, ge=1, description="starts per target, each for what still stands")
     momentum: float = Field(0.0, ge=0, le=1, description="share of the accumulated gradient that is kept")
 
 
 def pgd(problem: Problem, config: PGD) -> Tensor:
-    """Proposals (N, ...) of the best iterate."""
+    """Proposals (N, ...) of the best iterate over all targets and restarts."""
     best = Best(problem)
-    for restart in range(config.restarts):
+    untargeted = config.targets == 0 or problem.goal.targets is not None
+    classes = None if untargeted else likely_targets(problem, config.targets)
+    rounds = 1 if classes is None else classes.shape[1]
+    for number in range(rounds * config.restarts):
         index = (~best.broken).nonzero().squeeze(1)
         if len(index) == 0:
             break
         part = problem.select(index)
-        first = restart * (config.steps + 10)
-        _climb(part, config, best, index, _start(part, config, restart, first), first)
+        toward = None if classes is None else classes[index, number % rounds]
+        first = number * (config.steps + 10)
+        start = _start(part, config, number, first)
+        _climb(part, Objective(config.loss, part.goal, toward), config, best, index, start, first)
     return best.x
 
 
@@ -55,10 +62,12 @@ def _start(problem: Problem, config: PGD, restart: int, step: int) -> Tensor:
     return problem.ball.random_start(problem.stream, step)
 
 
-def _climb(problem: Problem, config: PGD, best: Best, index: Tensor, x: Tensor, first: int) -> None:
+def _climb(
+    problem: Problem, objective: Objective, config: PGD, best: Best, index: Tensor, x: Tensor, first: int
+) -> None:
     velocity = torch.zeros_like(x)
     for k in range(config.steps):
-        answer = problem.target.gradient(x, Objective(config.loss, problem.goal), first + 2 + k)
+        answer = problem.target.gradient(x, objective, first + 2 + k)
         best.answer(index, x, answer)
         # A zero or NaN gradient still moves: a random direction is a better question than the same one again.
         gradient = usable(answer.gradient, problem, first + k)
@@ -74,7 +83,8 @@ def _climb(problem: Problem, config: PGD, best: Best, index: Tensor, x: Tensor, 
         left = ~answer.broken
         if not bool(left.all()):
             keep = left.nonzero().squeeze(1)
-            problem, index, x, velocity = problem.select(keep), index[keep], x[keep], velocity[keep]
+            problem, objective, index = problem.select(keep), objective.select(keep), index[keep]
+            x, velocity = x[keep], velocity[keep]
             if len(keep) == 0:
                 return
     best.settle(problem, index, x, first)

@@ -146,10 +146,10 @@ class Campaign:
                 self._run(step, rest, record)
 
     def unbounded(self, steps: list[Step]) -> Unbounded | None:
-        """The gradient attack with the whole box to move in; it has to succeed."""
+        """The gradient attack with the whole box to move in; it has to succeed. A per-feature box has no wider one."""
         step = next((s for s in steps if s.runs and not s.blackbox and s.gradient and _is_direct(s)), None)
         rows = self.ledger.right.nonzero().squeeze(1)[:CONTROL_SAMPLES]
-        if step is None or len(rows) == 0 or self.job.targets is not None:
+        if step is None or len(rows) == 0 or self.job.targets is not None or self.job.box is not None:
             return None
         self.observer.started("control: unbounded", len(rows))
         config = PGD(loss="margin", steps=30, restarts=2)

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from ..randomness import Stream
 
-_STEPS = 300
+_STEPS = 200
 _BATCH = 64
-_SIDE = 32
+_SIDE = 16
 """Larger images are pooled to about this side."""
 
 

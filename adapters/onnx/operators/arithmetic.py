@@ -37,6 +37,8 @@ def div(_node: Node, a: Tensor, b: Tensor) -> Tensor:
 def power(_node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a ** b in the type of a."""
     a, b = together(a, b)
+    if a.is_floating_point():
+        return torch.pow(a, b.to(a.dtype))
     return torch.pow(a, b).to(a.dtype)
 
 

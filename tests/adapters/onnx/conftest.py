@@ -1,10 +1,15 @@
 """Small ONNX files made on the spot."""
 
+import time
+
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+
+from robcheck.adapters.onnx import load_onnx
+from robcheck.harness.errors import ModelError
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +20,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture()
+@pytest.fixture
 def save(tmp_path):
     """save(nodes, weights, dims) -> path of a file with the input x, the output y and float weights by name."""
 
@@ -40,7 +45,7 @@ def save(tmp_path):
     return write
 
 
-@pytest.fixture()
+@pytest.fixture
 def weights():
     """weights(*shape, scale=...) -> a reproducible float32 array."""
     generator = np.random.default_rng(7)
@@ -51,7 +56,7 @@ def weights():
     return draw
 
 
-@pytest.fixture()
+@pytest.fixture
 def run_file():
     """run_file(path, x) -> the first output of onnxruntime on a float array."""
     import onnxruntime
@@ -63,9 +68,9 @@ def run_file():
     return run
 
 
-@pytest.fixture()
+@pytest.fixture
 def cnn(save, weights):
-    """cnn(opset=..., dims=..., tail=...) -> Conv, BatchNormalization, Relu, MaxPool, Flatten, Gemm over (N, 3, 8, 8)."""
+    """cnn(opset=..., tail=...) -> Conv, BatchNormalization, Relu, MaxPool, Flatten, Gemm over (N, 3, 8, 8)."""
 
     def make(opset=17, batch="N", tail=(), name="m.onnx", **more):
         last = "logits" if tail else "y"
@@ -93,7 +98,48 @@ def cnn(save, weights):
     return make
 
 
-@pytest.fixture()
-def checker():
-    """onnx itself, for tests that edit a proto."""
-    return onnx
+@pytest.fixture
+def refused():
+    """refused(path, match, kind) -> the one sentence with which loading refuses a file, in good time."""
+
+    def check(path, match, kind=ModelError):
+        started = time.monotonic()
+        with pytest.raises(kind, match=match) as caught:
+            load_onnx(path)
+        text = str(caught.value)
+        assert type(caught.value) is kind
+        assert "\n" not in text
+        assert "Traceback" not in text
+        assert str(path) in text
+        assert len(text) < 700
+        assert time.monotonic() - started < 20
+        return text
+
+    return check
+
+
+@pytest.fixture
+def rewrite():
+    """rewrite(path, change) -> the same path with the proto changed in place."""
+
+    def apply(path, change):
+        model = onnx.load(str(path), load_external_data=False)
+        change(model)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return apply
+
+
+@pytest.fixture
+def agree():
+    """agree(classifier, x, expected) asserts that both forwards give the expected numbers."""
+
+    def check(classifier, x, expected, tolerance=1e-5):
+        found = classifier.logits(x)
+        np.testing.assert_allclose(found.numpy(), expected, atol=tolerance, rtol=0)
+        twin = classifier.differentiable()
+        assert twin is not None, classifier.info.twin.reason
+        np.testing.assert_allclose(twin(x).detach().numpy(), expected, atol=tolerance, rtol=0)
+
+    return check

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
+
 from robcheck.adapters.onnx.graph import read_graph
 from robcheck.adapters.onnx.interpreter import evaluate
 from robcheck.adapters.onnx.node import UntranslatableError
