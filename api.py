@@ -111,7 +111,7 @@ def evaluate(
     if not isinstance(x, Tensor):
         result._adversarial = result._adversarial.numpy()
     if done.error is not None:
-        done.error.result = result  # type: ignore[attr-defined]
+        done.error.result = result
         raise done.error
     return result
 

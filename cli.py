@@ -28,8 +28,10 @@ app = typer.Typer(
 _UsageProblem: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 _VERDICT_EXIT = {"PASS": 0, "NO_GATE": 0, "FAIL": 1, "INCONCLUSIVE": 3}
-_EXITS = """Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be
-used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."""
+_EXITS = (
+    "Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be "
+    "used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."
+)
 
 
 class Kind(StrEnum):
@@ -96,7 +98,8 @@ Trust = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. Embedded models bring their own.",
+        help="digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. "
+        "Embedded models bring their own.",
         show_default=False,
         rich_help_panel="Data",
     ),
@@ -197,10 +200,11 @@ def evaluate(
                 observer=contract_observer(bars, classifier, loaded.x, loaded.y),
             )
         except UnfinishedError as error:
-            failed, result = error, getattr(error, "result", None)
-    if result is not None:
-        written = _write(reports, result, out)
-        show_result(console, result, written)
+            if error.result is None:
+                raise
+            failed, result = error, error.result
+    written = _write(reports, result, out)
+    show_result(console, result, written)
     if failed is not None:
         raise failed
     if not result.complete:
@@ -256,7 +260,7 @@ def _version(value: bool) -> None:
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,  # noqa: ARG001
+    ] = False,
 ) -> None:
     """How often is a classifier still right when an adversary who knows everything attacks it?"""
 

@@ -142,8 +142,8 @@ def show_result(console: Console, result: Result, written: list[Path]) -> None:
     passes = result.passes
     console.print(
         Text(
-            f"cost            {passes.forward / n:,.0f} forward and {passes.backward / n:,.0f} backward passes per sample, "
-            f"{result.seconds:.0f} s on {result.environment.device}",
+            f"cost            {passes.forward / n:,.0f} forward and {passes.backward / n:,.0f} backward passes "
+            f"per sample, {result.seconds:.0f} s on {result.environment.device}",
             style="dim",
         )
     )

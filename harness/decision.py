@@ -13,7 +13,7 @@ LossName = Literal["ce", "margin", "dlr"]
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer to N questions: logits (N, K) and, from a detecting defense, a rejection score (N,), rejected above 0."""
+    """The answer to N questions: logits (N, K) and, from a detector, a rejection score (N,), rejected above 0."""
 
     logits: Tensor
     rejection: Tensor | None = None
@@ -46,6 +46,10 @@ class Goal:
     def fold(self, n: int) -> "Goal":
         """n copies of each sample's goal, sample-major."""
         return self.select(torch.arange(len(self.y), device=self.y.device).repeat_interleave(n))
+
+    def to(self, device: str) -> "Goal":
+        """The same goals on a device."""
+        return Goal(self.y.to(device), None if self.targets is None else self.targets.to(device))
 
     def right(self, decision: Decision) -> Tensor:
         """Accepted and correct, (N,): what a clean sample has to be."""

@@ -1,6 +1,6 @@
 """What can go wrong, as a tree; each error is one sentence for a person and one exit code for a machine."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RobcheckError(Exception):
@@ -42,9 +42,13 @@ class DataError(UnusableError):
 
 
 class UnfinishedError(RobcheckError):
-    """The run could not finish: disk full, device lost; what was computed is kept (exit code 5)."""
+    """The run could not finish: disk full, device lost; what was computed is kept (exit code 5).
+
+    `result` is the Result of what was computed, where there is one.
+    """
 
     exit_code = 5
+    result: Any = None
 
 
 class NoGradientError(RobcheckError):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from .diagnosis import Probe, Unbounded
@@ -58,7 +57,7 @@ class Evaluated:
     steps: list[Step]
     unbounded: Unbounded | None
     complete: bool
-    error: RobcheckError | None
+    error: UnfinishedError | None
     """Why the run could not finish; what was computed is kept."""
 
 

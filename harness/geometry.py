@@ -23,7 +23,8 @@ def norms(delta: Tensor, norm: Norm) -> Tensor:
     if norm == "linf":
         return flat.abs().amax(dim=1)
     if norm == "l2":
-        return torch.linalg.vector_norm(flat, dim=1)
+        length: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return length
     if norm == "l1":
         return flat.abs().sum(dim=1)
     return (flat != 0).sum(dim=1).to(flat.dtype)

@@ -46,6 +46,10 @@ class Ball:
             upper=self.upper if len(self.upper) == 1 else self.upper[index],
         )
 
+    def to(self, device: str) -> "Ball":
+        """The same balls on a device."""
+        return Ball(self.x.to(device), self.eps.to(device), self.lower.to(device), self.upper.to(device), self.norm)
+
     def fold(self, n: int) -> "Ball":
         """n copies of each sample's ball, sample-major."""
         return self.select(torch.arange(len(self.x), device=self.x.device).repeat_interleave(n))

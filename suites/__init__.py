@@ -43,7 +43,8 @@ def load_suite(suite: str | Path | Suite) -> Suite:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return _read(path)
     raise SuiteError(
-        f"suite {str(suite)!r} is not known{_nearest(str(suite), known)}; known are {', '.join(known)}, or give a YAML file"
+        f"suite {str(suite)!r} is not known{_nearest(str(suite), known)}; "
+        f"known are {', '.join(known)}, or give a YAML file"
     )
 
 

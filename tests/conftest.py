@@ -33,7 +33,7 @@ class PlainClassifier:
         with torch.no_grad():
             return self.module(x)
 
-    def differentiable(self, gradient: str = "exact") -> Callable[[Tensor], Tensor]:
+    def differentiable(self, gradient: str = "exact") -> Callable[[Tensor], Tensor]:  # noqa: ARG002
         return self.module
 
 

@@ -1,6 +1,6 @@
 """Auto-PGD in the L1 ball: sparse steps, a shrinking radius, the exact projection on ball and box.
 
-Source: Croce and Hein 2021, "Mind the box", section 3 and algorithm 1 (radii 3, 2, 1 eps for 30, 30, 40 % of the steps).
+Source: Croce and Hein 2021, "Mind the box", section 3, algorithm 1 (radii 3, 2, 1 eps for 30, 30, 40 % of steps).
 """
 
 import torch

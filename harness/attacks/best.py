@@ -28,7 +28,7 @@ class Best:
         self.see(index, x, answer.score, answer.broken)
 
     def settle(self, problem: Problem, index: Tensor, x: Tensor, step: int) -> None:
-        """Ask about the last points x (M, ...) of a problem of M samples at positions `index`, which no step will see."""
+        """Ask about the last points x (M, ...) of M samples at positions `index`, which no step will see."""
         if len(index) == 0:
             return
         if problem.target.random:

@@ -1,7 +1,8 @@
-"""Projected gradient descent.
+"""Projected gradient descent, untargeted or class by class.
 
-Source: Madry et al. 2018, section 2.1; the margin loss and a cosine step from the full radius as in Liu et al. 2022
-(adaptive auto attack), section 3.3; class by class: Gowal et al. 2019, section 3; output-diversified start: Tashiro et al. 2020, section 3.
+Source: Madry et al. 2018, section 2.1; the margin loss with a cosine step from the full radius as in Liu et al. 2022
+(adaptive auto attack), section 3.3; class by class as Gowal et al. 2019, section 3; the diversified start as Tashiro et
+al. 2020, section 3.
 """
 
 import math
@@ -72,8 +73,8 @@ def _climb(
         # A zero or NaN gradient still moves: a random direction is a better question than the same one again.
         gradient = usable(answer.gradient, problem, first + k)
         if config.momentum > 0:
-            size = per_sample(gradient.flatten(1).abs().mean(dim=1), gradient).clamp(min=1e-12)
-            velocity = config.momentum * velocity + gradient / size
+            scale = per_sample(gradient.flatten(1).abs().mean(dim=1), gradient).clamp(min=1e-12)
+            velocity = config.momentum * velocity + gradient / scale
             gradient = velocity
         size = step_size(config, k)
         sparsity = 0.05 * gradient[0].numel() * torch.ones(len(x), device=x.device)

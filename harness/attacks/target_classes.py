@@ -8,7 +8,7 @@ from ..target import Problem
 
 
 def likely_targets(problem: Problem, count: int) -> Tensor:
-    """The `count` likeliest wrong classes of each clean sample, likeliest first, (N, min(count, K - 1)); one forward."""
+    """The likeliest wrong classes of each clean sample, likeliest first, (N, min(count, K - 1)); one forward."""
     logits = finite(problem.target.decide(problem.x, 0).logits.flatten()).reshape(len(problem.x), -1)
     others = logits.scatter(1, problem.goal.y[:, None], float("-inf"))
     order = others.argsort(dim=1, descending=True, stable=True)

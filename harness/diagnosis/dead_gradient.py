@@ -26,5 +26,5 @@ def dead_gradient(records: Records) -> Finding | None:
         message=f"The gradient is zero or not finite on {share:.0%} of the samples, so gradient attacks are blind.",
         measured=share,
         threshold=THRESHOLD,
-        remedy="Choose a gradient that gets around the obstacle (gradient: bpda or bpda-identity), or trust black-box only.",
+        remedy="Choose a gradient that gets around the obstacle (gradient: bpda or bpda-identity).",
     )

@@ -14,7 +14,7 @@ def nondeterministic(records: Records) -> Finding | None:
     return Finding(
         code="NONDETERMINISTIC",
         severity="warning",
-        message="The model answers the same question differently; it is attacked in expectation and scored on fresh draws.",
+        message="The model answers the same question differently, so it is attacked and scored in expectation.",
         measured=records.probe.difference,
         threshold=THRESHOLD,
         remedy="If no randomness is intended, look for dropout or noise that is left on.",

@@ -21,5 +21,5 @@ def twin_parity(records: Records) -> Finding | None:
         message=f"The differentiable twin differs from the deployed model by {relative:.1e} of the largest logit.",
         measured=relative,
         threshold=THRESHOLD,
-        remedy="Report the file's operators (`robcheck inspect`); until then gradient attacks are only transfer attacks.",
+        remedy="Report the file's operators (`robcheck inspect`): gradient attacks are only transfer attacks.",
     )

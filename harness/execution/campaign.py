@@ -102,7 +102,7 @@ class Campaign:
         """Who is right when nobody attacks."""
         rows = torch.arange(len(self.job.x))
         self.observer.started(CLEAN, len(rows))
-        for block in rows.split(self._block()):
+        for block in torch.split(rows, self._block()):
             seen = self.replay(
                 self.job.x[block], block, self.goal(block), phase="clean", draws=100, key=CLEAN, clean=True
             )
@@ -177,7 +177,7 @@ class Campaign:
             return
         rows = self.ledger.right.nonzero().squeeze(1)
         self.observer.started("score on fresh draws", len(rows))
-        for block in rows.split(self._block()):
+        for block in torch.split(rows, self._block()):
             seen = self.replay(
                 self.ledger.x[block], block, self.goal(block), phase="replay", draws=draws, key="score", clean=False
             )
@@ -195,9 +195,8 @@ class Campaign:
         """What `step` is asked about the samples at `rows`, on the device."""
         device = self.job.device
         ball = self.ball.select(rows) if ball is None else ball
-        ball = Ball(*(t.to(device) for t in (ball.x, ball.eps, ball.lower, ball.upper)), ball.norm)
-        goal = self.goal(rows)
-        goal = Goal(goal.y.to(device), None if goal.targets is None else goal.targets.to(device))
+        ball = ball.to(device)
+        goal = self.goal(rows).to(device)
         stream = Stream.create(self.job.seed, f"attack/{step.request.name}", self.ids[rows].to(device))
         return Problem(ball.x, goal, ball, self.target(step, rows, phase=phase), stream)
 
@@ -213,9 +212,7 @@ class Campaign:
                 pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
         return LocalTarget(
             pipeline=pipeline,
-            coordinates=Coordinates(
-                *(getattr(self.coordinates, f).to(device) for f in ("offset", "scale", "lower", "upper"))
-            ),
+            coordinates=self.coordinates.to(device),
             rows=rows.to(device),
             stream=Stream.create(self.job.seed, f"target/{step.request.name}", self.ids.to(device)),
             meter=meter,
@@ -237,7 +234,7 @@ class Campaign:
         self.observer.started(name, len(rows))
         before, started = self.meter.totals(), time.perf_counter()
         try:
-            for block in rows.split(self._block()):
+            for block in torch.split(rows, self._block()):
                 problem = self.problem(step, block)
                 proposals = ATTACKS[config.attack].run(problem, config)
                 self._judge(record, step, block, proposals.cpu())

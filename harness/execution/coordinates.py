@@ -45,6 +45,10 @@ class Coordinates:
             self, offset=self.offset[rows], scale=self.scale[rows], lower=self.lower[rows], upper=self.upper[rows]
         )
 
+    def to(self, device: str) -> "Coordinates":
+        """The same map on a device."""
+        return Coordinates(self.offset.to(device), self.scale.to(device), self.lower.to(device), self.upper.to(device))
+
     def to_input(self, z: Tensor) -> Tensor:
         """Model input for z (N, ...); inside the limits exactly, differentiable inside them."""
         if self.identity:

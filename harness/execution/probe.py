@@ -21,7 +21,7 @@ RELATIVE_TOLERANCE = 1e-4
 
 
 def probe_model(classifier: Classifier, x: Tensor, meter: Meter) -> Probe:
-    """Ask about the first samples x (N, ...) of the data set, in model units, twice, one by one, and through the twin."""
+    """Ask about the first samples x (N, ...), in model units: twice, one by one, and through the twin."""
     x = x[:SAMPLES]
     rows = torch.arange(len(x))
     first = _ask(classifier, x, rows, meter)

@@ -53,7 +53,7 @@ def train(
     for epoch in track(range(epochs)):
         radius = eps * min(1.0, 3 * (epoch + 1) / epochs)
         order = stream.uniform(epoch, (len(x),))[0].argsort()
-        for number, rows in enumerate(order[: count * batch].split(batch)):
+        for number, rows in enumerate(torch.split(order[: count * batch], batch)):
             points, labels = x[rows], y[rows]
             if eps > 0:
                 start = Stream.create(seed, f"pgd/{epoch}/{number}", rows).uniform(0, tuple(x.shape[1:]), -1.0, 1.0)

@@ -5,7 +5,6 @@ its gradients point at features that matter at that size (Tramer et al. 2018, se
 """
 
 from collections.abc import Callable, Iterable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +21,16 @@ _SIDE = 16
 class _Standardise(nn.Module):
     """Zero mean, unit variance, over the training samples."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, x: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", x.mean())
         self.register_buffer("scale", x.std(unbiased=False).clamp(min=1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, (x - self.mean) / self.scale)
+        return (x - self.mean) / self.scale
 
 
 def _network(x: Tensor, classes: int) -> nn.Module:

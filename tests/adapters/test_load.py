@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
+
 from robcheck.adapters import load as loading
 from robcheck.adapters import load_model, weights, wrap_module
 from robcheck.harness.errors import DeviceError, ModelError, UnsafeModelError, UsageError
-from torch import nn
 
 CODE = """
 from pathlib import Path

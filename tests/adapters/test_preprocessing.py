@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from robcheck.adapters.preprocessing import Preprocessing, advice, parse_channels, parse_range, probe_contract
 from robcheck.harness.errors import UsageError
-from torch import Tensor
 
 X = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
 

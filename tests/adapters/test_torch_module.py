@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from robcheck.adapters.torch_module import TorchClassifier, wrap_module
 from robcheck.harness.classifier import Classifier
 from robcheck.harness.errors import DeviceError, ModelError, RobcheckError, UsageError
-from torch import Tensor, nn
 
 
 def net(*tail: nn.Module) -> nn.Sequential:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.results import (
     AttackRecord,

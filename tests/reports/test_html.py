@@ -2,6 +2,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+
 from robcheck.harness.results import GalleryItem, Gate, SampleRecord, ThreatRecord
 from robcheck.reports import render_html
 from robcheck.reports.html import ROWS

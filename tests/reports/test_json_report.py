@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+
 from robcheck.harness.errors import DataError
 from robcheck.harness.results import SCHEMA_VERSION
 from robcheck.reports import read_json, render_json, write_reports

@@ -3,6 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 from junitparser import JUnitXml
+
 from robcheck.reports import render_junit
 
 

@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 from PIL import Image
+
 from robcheck.harness.results import GalleryItem
 from robcheck.reports.pictures import amplification, picture
 

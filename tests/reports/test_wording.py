@@ -1,4 +1,5 @@
 import pytest
+
 from robcheck.harness.results import Gate, ThreatRecord
 from robcheck.reports import wording
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 import robcheck.reports
 from robcheck.harness.errors import UnfinishedError, UsageError
 from robcheck.reports import write_reports

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from robcheck.adapters import load_data, weights
 from robcheck.adapters.data import Samples, check_labels, check_shape, from_arrays
 from robcheck.harness.errors import DataError, UsageError

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from robcheck.adapters import load_data, weights
 from robcheck.adapters.data.digits import digits
 from robcheck.harness.errors import DataError, UsageError
