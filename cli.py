@@ -27,6 +27,8 @@ app = typer.Typer(
 # Newer typer carries its own click, older typer shares the package; this is the base of usage errors in both.
 _UsageProblem: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+_INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt."""
 _VERDICT_EXIT = {"PASS": 0, "NO_GATE": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 _EXITS = (
     "Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be "
@@ -153,6 +155,10 @@ def evaluate(
     std: Std = None,
     layout: LayoutOption = None,
     trust_code: Trust = False,
+    data_range: Annotated[
+        str | None,
+        typer.Option(help="Range of the pixels in DATA, where they are not in [0, 1].", rich_help_panel="Data"),
+    ] = None,
     resize: Annotated[
         str | None, typer.Option(help="HxW for images of differing sizes.", rich_help_panel="Data")
     ] = None,
@@ -174,7 +180,7 @@ def evaluate(
     radius = _number("--epsilon", epsilon)
     _writable(out)
     classifier = _model(model, weights, value_range, mean, std, layout, trust_code, device)
-    loaded = _data(model, data, classifier, samples, seed, value_range, layout, resize)
+    loaded = _data(model, data, classifier, samples, seed, data_range, layout, resize)
     bars = ProgressBars(console)
     failed: UnfinishedError | None = None
     with bars:
@@ -305,7 +311,7 @@ def _data(
     classifier: Any,
     samples: int,
     seed: int,
-    value_range: str | None,
+    data_range: str | None,
     layout: Layout | None,
     resize: str | None,
 ) -> Any:
@@ -322,7 +328,7 @@ def _data(
         seed=seed,
         shape=info.input_shape,
         layout=None if layout is None else layout.value,
-        value_range=value_range,
+        value_range=data_range,
         resize=_size(resize),
         classes=info.classes,
     )
@@ -390,9 +396,9 @@ def main() -> None:
 def _guarded() -> int:
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
-    except typer.Exit as done:
-        return done.exit_code
     except _UsageProblem as error:
         text: str = error.format_message()  # type: ignore[attr-defined]
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -400,7 +406,9 @@ def _guarded() -> int:
             return 2
         return _complain(f"{text.rstrip('.')}; see robcheck --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; what was computed until then is in the reports", 143 if _terminated else 130)
+        return _complain(
+            "interrupted; what was computed until then is in the reports", 143 if _terminated else _INTERRUPTED
+        )
     except RobcheckError as error:
         return _complain(str(error), error.exit_code)
     except MemoryError:

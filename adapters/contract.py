@@ -8,9 +8,11 @@ from ..harness.classifier import Classifier
 from ..harness.diagnosis.clean_accuracy import chance_limit
 from ..harness.errors import DataError
 from ..harness.execution.observer import Observer
-from .preprocessing import Preprocessing, advice, probe_contract
+from .preprocessing import advice, probe_contract
 
 _SAMPLES = 256
+_BEYOND_DOUBT = 0.95
+"""A clean accuracy above this needs no other contract to be tried."""
 
 
 class _ContractObserver:
@@ -23,21 +25,22 @@ class _ContractObserver:
         return getattr(self.inner, name)
 
     def clean(self, accuracy: float, classes: int, samples: int) -> None:
-        """Raises DataError when the clean accuracy is implausibly low."""
-        limit = chance_limit(classes, samples)
-        if accuracy <= limit:
+        """Raises DataError when the clean accuracy is implausibly low: near chance, or another contract does better."""
+        better = self._advice() if accuracy < _BEYOND_DOUBT else None
+        if better or accuracy <= chance_limit(classes, samples):
             raise DataError(
-                f"clean accuracy is {accuracy:.1%} on {samples} samples, implausibly low: "
-                + (self._advice() or "check --range, --mean/--std, --layout and the order of the labels")
+                f"the stated contract is implausible: {better}"
+                if better
+                else f"clean accuracy is implausibly low, {accuracy:.1%} on {samples} samples: "
+                "check --range, --mean/--std, --layout and the order of the labels"
             )
         self.inner.clean(accuracy, classes, samples)
 
     def _advice(self) -> str | None:
         forward = getattr(self.classifier, "own_units", None)
-        if forward is None:
+        stated = getattr(self.classifier, "preprocessing", None)
+        if forward is None or stated is None:
             return None
-        info = self.classifier.info
-        stated = Preprocessing(bounds=info.bounds, mean=info.mean, std=info.std)
         return advice(probe_contract(forward, self.x, self.y, stated=stated))
 
 

@@ -92,8 +92,10 @@ def _onnx_path(model: str | Path) -> Path | None:
 
 
 def _load_onnx(path: Path, contract: dict[str, Any], classes: int | None) -> Classifier:
-    if file_kind(path) in ("torch", "TorchScript archive", "exported program", "safetensors", "zip", "text"):
-        raise ModelError(f"{path} is no ONNX file but {_a(file_kind(path))}: name it by what it is, or export it again")
+    kind = file_kind(path)
+    if kind != "other":
+        words = "pickle (a PyTorch file)" if kind == "torch" else kind
+        raise ModelError(f"{path} is no ONNX file but {_a(words)}: name it by what it is, or export it again")
     from .onnx import load_onnx
 
     loaded: Classifier = load_onnx(path, **contract)

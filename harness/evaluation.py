@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from .diagnosis import Probe, Unbounded
+from .diagnosis.nondeterministic import THRESHOLD
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
 from .execution.observer import Observer, Silent
@@ -72,8 +73,8 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
     probe, steps, unbounded = Probe(), list[Step](), None
     try:
         probe = _questioned(lambda: probe_model(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter))
-        noisy = probe.difference > 1e-4
-        campaign = campaign.with_pipeline(replace(job.pipeline, noisy_classifier=noisy))
+        noisy = probe.difference > THRESHOLD
+        campaign.pipeline = replace(job.pipeline, noisy_classifier=noisy, cut_gradient=probe.cut_gradient)
         steps = plan(job.requests, campaign.pipeline, job.norm, targeted=job.targets is not None)
         observer.planned([step.entry() for step in steps])
         _questioned(campaign.clean_pass)

@@ -66,11 +66,22 @@ class Pipeline:
     stages: tuple[Stage, ...] = ()
     noisy_classifier: bool = False
     """The classifier itself answered two equal questions differently."""
+    cut_gradient: str = ""
+    """Why the twin's output carries no gradient to its input, when a probe found that out."""
 
     @property
     def random(self) -> bool:
         """Whether two passes over one input may differ."""
         return self.noisy_classifier or any(stage.random for stage in self.stages)
+
+    @property
+    def no_gradient(self) -> str:
+        """Why the classifier has no gradient; empty when it has one."""
+        if self.cut_gradient:
+            return self.cut_gradient
+        if self.classifier.differentiable() is not None:
+            return ""
+        return self.classifier.info.twin.reason or "the model has no differentiable twin"
 
     def decide(self, x: Tensor, stream: Stream) -> Decision:
         """The deployed forward on x (N, ...), no gradient."""
@@ -89,7 +100,7 @@ class Pipeline:
         """
         twin = self.classifier.differentiable("bpda" if bpda else "exact")
         if twin is None:
-            raise NoGradientError(self.classifier.info.twin.reason or "the model has no differentiable twin")
+            raise NoGradientError(self.no_gradient)
         if self.stages:
             pixels = self._to_pixels(x)
             for number, stage in enumerate(self.stages):

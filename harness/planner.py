@@ -65,7 +65,7 @@ class Step:
             name=self.request.name,
             attack=config.attack,
             parameters=parameters,
-            gradient=self.gradient,
+            gradient=None if self.blackbox else self.gradient,
             eot=self.draws,
             reason=self.reason,
             runs=self.runs,
@@ -86,9 +86,10 @@ def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool)
     if isinstance(request.config, Transfer):
         return _transfer(request, request.config, pipeline)
     if spec.needs != "gradients":
-        return Step(
-            request, True, True, None, 1, f"asks for {spec.needs} of the deployed model, so nothing can mask it"
-        )
+        reason = f"asks for {spec.needs} of the deployed model, so nothing can mask it"
+        if pipeline.random:
+            reason += "; single draws decide its steps, so it is weak on a random target"
+        return Step(request, True, True, None, 1, reason)
     return _gradient(request, pipeline)
 
 
@@ -97,14 +98,14 @@ def _transfer(request: Request, config: Transfer, pipeline: Pipeline) -> Step:
         return Step(request, True, True, "exact", 1, "points from a surrogate trained on the same samples")
     if not pipeline.stages:
         return Step(request, False, False, None, 1, "no defense: the bare model is the target itself")
-    if pipeline.classifier.differentiable() is None:
-        return Step(request, False, True, None, 1, _no_twin(pipeline))
+    if pipeline.no_gradient:
+        return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
     return Step(request, True, True, "exact", 1, "points from the bare model, around its defenses")
 
 
 def _gradient(request: Request, pipeline: Pipeline) -> Step:
-    if pipeline.classifier.differentiable() is None:
-        return Step(request, False, True, None, 1, _no_twin(pipeline))
+    if pipeline.no_gradient:
+        return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
     opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
     inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
     name: GradientName = "exact"
@@ -126,7 +127,3 @@ def _gradient(request: Request, pipeline: Pipeline) -> Step:
     if draws > 1:
         reason += f"; random, so gradients are averaged over {draws} draws"
     return Step(request, True, True, name, draws, reason)
-
-
-def _no_twin(pipeline: Pipeline) -> str:
-    return f"no gradient: {pipeline.classifier.info.twin.reason or 'the model has no differentiable twin'}"

@@ -62,15 +62,13 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
 
 def _findings(done: Evaluated, clean: float, evaluated: int) -> list[Finding]:
     campaign = done.campaign
-    twin = campaign.pipeline.classifier.info.twin
-    missing = "" if campaign.pipeline.classifier.differentiable() is not None else twin.reason or "there is no twin"
     return diagnose(
         Records(
             samples=len(done.job.x),
             evaluated=evaluated,
             classes=campaign.classes,
             clean_accuracy=clean,
-            twin_missing=missing,
+            twin_missing=campaign.pipeline.no_gradient,
             probe=done.probe,
             plan=[step.entry() for step in done.steps],
             attacks=campaign.records,

@@ -53,7 +53,9 @@ def _read(path: Path) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        raise SuiteError(f"{path}: {_sentence(error.errors()[0], data)}") from None
+        # A typo often shows twice, as an unknown key and as a missing one; the typo is the better news.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        raise SuiteError(f"{path}: {_sentence(problems[0], data)}") from None
 
 
 def _sentence(problem: Any, data: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """A classifier from an ONNX file."""
 
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from ...harness.classifier import Forward, GradientKind
 from ...harness.errors import ModelError
 from ...harness.model_info import ModelInfo, Twin
+from ..preprocessing import Preprocessing
 from .entry import Entry
 from .outputs import Answer, pseudo_logits
 from .parity import measure
@@ -35,6 +37,8 @@ class OnnxClassifier:
         self._twin = twin
         self.tolerance = tolerance
         """Relative to the largest logit: how far twin and deployed forward may be apart."""
+        self.preprocessing = Preprocessing(layout="nhwc" if entry.permute else None)
+        """What the entry does, in the words of the shared description."""
 
     @property
     def info(self) -> ModelInfo:
@@ -51,10 +55,12 @@ class OnnxClassifier:
         *,
         name: str,
         bounds: tuple[float, float],
+        input_range: tuple[float, float] | None,
         mean: tuple[float, ...] | None,
         std: tuple[float, ...] | None,
     ) -> Self:
         """The same classifier with what only the caller knows."""
+        self.preprocessing = replace(self.preprocessing, bounds=bounds, input_range=input_range, mean=mean, std=std)
         words = {"name": name, "bounds": bounds, "mean": mean, "std": std}
         self._info = ModelInfo.model_validate(self._info.model_dump() | words)
         return self
@@ -71,6 +77,10 @@ class OnnxClassifier:
         if len(raw) != len(x):
             raise ModelError(f"{self._entry.path} answers {len(x)} samples with {len(raw)} rows; export it per sample")
         return pseudo_logits(self._answer, raw).to(x.device)
+
+    def own_units(self, x: Tensor) -> Tensor:
+        """Pseudo-logits (N, K) for x as the file itself wants it, past range, normalisation and layout."""
+        return pseudo_logits(self._answer, self._deployed.run(x, self._answer.name)).to(x.device)
 
     def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
         """The torch twin, or None when there is none that agrees with the deployed forward."""

@@ -204,4 +204,4 @@ def load_onnx(
         probe(checked, candidate_shapes(source.dims), source.dtype.name)
     deployed = Deployed(blame(checked), open_session(checked, device), source, device)
     classifier = _examined(checked, deployed, entry, bounds, notes)
-    return classifier.described(name=name or path.stem, bounds=bounds, mean=means, std=stds)
+    return classifier.described(name=name or path.stem, bounds=bounds, input_range=target, mean=means, std=stds)

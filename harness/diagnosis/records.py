@@ -21,6 +21,8 @@ class Probe:
     """Largest absolute logit."""
     twin_disagrees: int = 0
     """Samples on which twin and deployed model predict different classes by more than the tolerance."""
+    cut_gradient: str = ""
+    """Why the twin's output carries no gradient to its input; empty when it does."""
     dead_gradients: int = 0
     """Samples whose margin gradient at a random point of the ball is zero or not finite."""
     gradient_samples: int = 0

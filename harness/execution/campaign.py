@@ -74,11 +74,6 @@ class Campaign:
         batch = job.batch or _batch(job.x[0].numel(), job.device)
         return cls(job, job.pipeline, coordinates, ball, Ledger(job.x, z), meter, observer, batch)
 
-    def with_pipeline(self, pipeline: Pipeline) -> "Campaign":
-        """Go on with what the probe found out about the pipeline."""
-        self.pipeline = pipeline
-        return self
-
     @property
     def ids(self) -> Tensor:
         """Names of the samples, the keys of their randomness."""
@@ -300,7 +295,7 @@ class Campaign:
             name=step.request.name,
             attack=step.request.config.attack,
             gradient=None
-            if step.gradient is None
+            if step.blackbox or step.gradient is None
             else step.gradient + (f", {step.draws} draws" if step.draws > 1 else ""),
             status=status,
             reason=reason,

@@ -69,8 +69,14 @@ def _with_parity(
     if twin is None:
         return probe
     meter.count("controls", rows, forward=1)
-    with torch.no_grad():
-        answer = twin(x).float().cpu()
+    with torch.enable_grad():
+        output = twin(x.detach().clone().requires_grad_(True))
+    if not output.requires_grad:
+        return replace(probe, cut_gradient="the output has no gradient (no_grad, detach or numpy inside the model)")
+    if probe.difference > RELATIVE_TOLERANCE:
+        # A model that does not agree with itself cannot agree with its twin.
+        return probe
+    answer = output.detach().float().cpu()
     usable = deployed.isfinite().all(dim=1)
     if not bool(usable.any()):
         return probe

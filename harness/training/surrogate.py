@@ -43,9 +43,8 @@ def _network(x: Tensor, classes: int) -> nn.Module:
     pool: list[nn.Module] = [nn.AvgPool2d(side // _SIDE)] if side >= 2 * _SIDE else []
     body = [
         *pool,
-        nn.Conv2d(channels, 24, 5, padding=2),
+        nn.Conv2d(channels, 24, 5, padding=2, stride=2),
         nn.ELU(),
-        nn.AvgPool2d(2, ceil_mode=True),
         nn.Conv2d(24, 48, 3, padding=1),
         nn.ELU(),
         nn.AdaptiveAvgPool2d(4),
