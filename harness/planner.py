@@ -31,6 +31,8 @@ class Request(BaseModel):
     """The share of standing samples, closest to the boundary first, that is attacked."""
     at_least: int = Field(1, ge=1)
     """... but never fewer than this many."""
+    norms: tuple[Norm, ...] | None = None
+    """The norms in which this entry is worth its passes; all that the attack has, unless given."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def plan(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: b
 
 def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool) -> Step:
     spec = ATTACKS[request.config.attack]
+    if request.norms is not None and norm not in request.norms:
+        return Step(request, False, False, None, 1, f"the suite runs it in {', '.join(request.norms)} only")
     if norm not in spec.norms:
         return Step(request, False, False, None, 1, f"{request.config.attack} has no {norm} form")
     if targeted and not spec.targeted:

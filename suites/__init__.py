@@ -20,7 +20,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "budget": tuple(BudgetSpec.model_fields),
     "gate": tuple(GateSpec.model_fields),
 }
-_ENTRY_WORDS = ("name", "attack", "gradient", "eot", "samples", "closest", "at_least")
+_ENTRY_WORDS = ("name", "attack", "gradient", "eot", "samples", "closest", "at_least", "norms")
 
 
 def builtin_suites() -> dict[str, Path]:

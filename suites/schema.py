@@ -12,7 +12,7 @@ from .numbers import parse_number
 
 Number = Annotated[float, BeforeValidator(parse_number)]
 
-_REQUEST_KEYS = ("name", "gradient", "eot", "samples", "closest", "at_least")
+_REQUEST_KEYS = ("name", "gradient", "eot", "samples", "closest", "at_least", "norms")
 
 
 class _Model(BaseModel):

@@ -16,7 +16,7 @@ from ..data.digits import digits
 
 SEED = 0
 RECIPES: dict[str, dict[str, Any]] = {
-    "digits-cnn": {"epochs": 30},
+    "digits-cnn": {"epochs": 80, "batch": 32},
     "digits-cnn-pgd": {"epochs": 90, "eps": 0.2},
 }
 OPSET = 17
@@ -76,9 +76,7 @@ def to_onnx(network: nn.Module, example: Tensor, name: str) -> onnx.ModelProto:
 
 def _operator(layer: nn.Module) -> tuple[str, dict[str, Any]]:
     if isinstance(layer, nn.Conv2d):
-        return "Conv", {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
-    if isinstance(layer, nn.MaxPool2d):
-        return "MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}
+        return "Conv", {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3], "strides": list(layer.stride)}
     if isinstance(layer, nn.Linear):
         return "Gemm", {"transB": 1}
     return {nn.ReLU: "Relu", nn.Flatten: "Flatten"}[type(layer)], {}

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ..geometry import NORMS
 from .apgd import APGD, apgd
+from .fab import FAB, fab
 from .fgsm import FGSM, fgsm
 from .genattack import GenAttack, genattack
 from .hopskipjump import HopSkipJump, hopskipjump
@@ -20,12 +21,13 @@ ATTACKS: dict[str, AttackSpec] = {
     "fgsm": AttackSpec(FGSM, fgsm, "gradients", _ALL, True, "Goodfellow et al. 2015"),
     "pgd": AttackSpec(PGD, pgd, "gradients", _ALL, True, "Madry et al. 2018"),
     "apgd": AttackSpec(APGD, apgd, "gradients", _ALL, True, "Croce and Hein 2020, 2021"),
+    "fab": AttackSpec(FAB, fab, "gradients", ("linf", "l2", "l1"), True, "Croce and Hein 2020 (FAB)"),
     "transfer": AttackSpec(Transfer, transfer, "gradients", _ALL, True, "Papernot et al. 2017; Dong et al. 2018"),
     "square": AttackSpec(Square, square, "scores", ("linf", "l2"), True, "Andriushchenko et al. 2020"),
     "hopskipjump": AttackSpec(HopSkipJump, hopskipjump, "decisions", ("linf", "l2"), True, "Chen et al. 2020"),
     "genattack": AttackSpec(GenAttack, genattack, "scores", ("linf",), True, "Alzantot et al. 2019"),
 }
 
-AnyAttack = Annotated[FGSM | PGD | APGD | Transfer | Square | HopSkipJump | GenAttack, Field(discriminator="attack")]
+AnyAttack = Annotated[FGSM | PGD | APGD | FAB | Transfer | Square | HopSkipJump | GenAttack, Field(discriminator="attack")]
 
 __all__ = ["ATTACKS", "AnyAttack", "AttackConfig", "AttackSpec"]

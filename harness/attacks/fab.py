@@ -136,11 +136,11 @@ def _approach(
 def _step(problem: Problem, config: FAB, x: Tensor, answer: Answer, at_sample: Tensor, step: int) -> Tensor:
     """The next points (N, ...), from one answer about x.
 
-    Deviations from the paper, which asks about a broken point, pulls it back by beta and asks again. Here the plane at
+    Deviations from the paper, which pulls a broken point back by beta and asks again before it steps. Here the plane at
     the broken point serves the point pulled back, so that every question makes a step; and where the loss, taken as
-    linear between the sample and the broken point, vanishes nearer than beta, the next point lies there, at half the
-    perturbation at least. On a robust MNIST model both together reach with 20 to 50 questions what the paper's order
-    reaches with 60; the paper's final search on the line to the sample then gains nothing and is left out.
+    linear from the sample to the broken point, vanishes nearer than beta, the next point lies there, at half the
+    perturbation at least. Both together reach with 60 questions about what the paper's order reaches with 100 (Linf,
+    L2 and L1 on a robust MNIST model); the paper's final search towards the sample then gains nothing and is left out.
     """
     ball, start = problem.ball, problem.x
     normal, loss = usable(answer.gradient, problem, step), _signed_loss(answer)

@@ -1,9 +1,9 @@
 """The nearest point of a hyperplane inside a box, in Linf, L2 and L1, batched and without sorting every feature.
 
 Feature i moves by q_i >= 0 in the one direction that leads to the hyperplane, at most to its wall r_i, and gains
-|w_i| q_i; the smallest move whose gains add up to the gap is sought. In Linf and L2 it is q_i = min(t u_i, r_i), u_i = 1
-or |w_i|, for one number t: the root of a concave piecewise linear function, which Newton's method reaches exactly after
-few rounds. In L1 the features with the largest |w_i| move first, each to its wall, and few of them are needed.
+|w_i| q_i; the smallest move whose gains add up to the gap is sought. In Linf it is q_i = min(t, r_i), in L2
+min(t |w_i|, r_i), for one number t: the root of a concave piecewise linear function, which Newton's method reaches
+exactly after few rounds. In L1 the features with the largest |w_i| move first, and few of them are needed.
 
 Source: Croce and Hein 2020 (FAB), section 2.2 and appendix A, where all features are sorted.
 """
@@ -63,8 +63,8 @@ def close_gap(x: Tensor, w: Tensor, gap: Tensor, lower: Tensor, upper: Tensor, n
 def _root(slope: Tensor, limit: Tensor, full: Tensor, need: Tensor) -> Tensor:
     """The t (N, 1) at which the features gain what is needed, sum_i min(t slope_i, full_i) = need.
 
-    Feature i is full from t = limit_i on. The sum is concave, so Newton's steps from below stay below and only fill more
-    features: where none fills any more, the root is exact. Where all are full, t has passed every limit.
+    Feature i is full from t = limit_i on. The sum is concave, so Newton's steps from below stay below and only fill
+    more features: where none fills any more, the root is exact. Where all are full, t has passed every limit.
     """
     t = torch.zeros_like(need)
     total = full.sum(dim=1, keepdim=True)

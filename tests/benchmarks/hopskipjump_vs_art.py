@@ -2,7 +2,7 @@
 
     python tests/benchmarks/hopskipjump_vs_art.py [--samples 64] [--seeds 0 1 2] [--norm l2]
 
-A small CNN on scikit-learn's 8x8 digits; both attacks ask the same network, and every point that it sees counts as a
+Both attacks ask the deployed forward (onnxruntime) of embedded:digits-cnn, and every point that it sees counts as a
 query. For the peer, the closest broken point among its first Q queries counts, whatever it would have returned, and
 the time spent on counting is taken off its clock.
 """
@@ -11,16 +11,16 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from art.attacks.evasion import HopSkipJump as Peer
 from art.estimators.classification import BlackBoxClassifier
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import Tensor
 
+import robcheck
 from robcheck.harness.attacks.hopskipjump import HopSkipJump, closest_broken
 from robcheck.harness.geometry import Norm, norms
 
@@ -30,28 +30,15 @@ from conftest import problem_of
 BUDGETS = (1_000, 2_500, 10_000)
 
 
-def digits_cnn(seed: int = 0, epochs: int = 40) -> tuple[nn.Module, Tensor, Tensor]:
-    """A trained CNN and the held-out digits (N, 1, 8, 8) in [0, 1] that it classifies correctly."""
-    torch.manual_seed(seed)
-    data = load_digits()
-    x = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16
-    y = torch.tensor(data.target)
-    order = torch.randperm(len(x))
-    train, test = order[:1200], order[1200:]
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(512, 10),
-    )  # fmt: skip
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for _ in range(epochs):
-        for batch in train[torch.randperm(len(train))].split(64):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-    model.requires_grad_(False)
-    right = model(x[test]).argmax(1) == y[test]
-    print(f"clean accuracy {right.float().mean():.3f}")
-    return model, x[test][right], y[test][right]
+Forward = Callable[[Tensor], Tensor]
+
+
+def embedded_cnn(samples: int) -> tuple[Forward, Tensor, Tensor]:
+    """The deployed forward of embedded:digits-cnn, and test digits (N, 1, 8, 8) in [0, 1] that it classifies right."""
+    forward = robcheck.load_model("embedded:digits-cnn").logits
+    data = robcheck.load_data("digits")
+    right = forward(data.x).argmax(1) == data.y
+    return forward, data.x[right][:samples], data.y[right][:samples]
 
 
 class _SpentError(Exception):
@@ -61,7 +48,7 @@ class _SpentError(Exception):
 class Ledger:
     """Counts the peer's queries about one sample, and keeps the closest broken one within each budget."""
 
-    def __init__(self, model: nn.Module, x: Tensor, y: int, norm: Norm, budgets: Iterable[int]) -> None:
+    def __init__(self, model: Forward, x: Tensor, y: int, norm: Norm, budgets: Iterable[int]) -> None:
         self.model, self.x, self.y, self.norm = model, x, y, norm
         self.best = dict.fromkeys(budgets, float("inf"))
         self.seconds = dict.fromkeys(budgets, 0.0)
@@ -88,7 +75,7 @@ class Ledger:
         return logits.numpy()
 
 
-def peer(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, seed: int) -> tuple[dict[int, Tensor], dict[int, float]]:
+def peer(model: Forward, x: Tensor, y: Tensor, norm: Norm, seed: int) -> tuple[dict[int, Tensor], dict[int, float]]:
     """Distances (N,) and total seconds of the toolbox's attack, for every budget."""
     np.random.seed(seed)
     ledgers = []
@@ -104,9 +91,9 @@ def peer(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, seed: int) -> tuple
     return distances, {b: sum(ledger.seconds[b] for ledger in ledgers) for b in BUDGETS}
 
 
-def ours(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, seed: int, queries: int) -> tuple[Tensor, float, int]:
+def ours(model: Forward, x: Tensor, y: Tensor, norm: Norm, seed: int, queries: int) -> tuple[Tensor, float, int]:
     """Distances (N,), seconds, and the most queries that any sample used."""
-    problem = problem_of(model, x, y, 0.0, norm, seed=seed, phase="blackbox", batch=256)
+    problem = problem_of(model, x, y, 0.0, norm, seed=seed, phase="blackbox", batch=1024)
     started = time.perf_counter()
     _, found = closest_broken(problem, HopSkipJump(queries=queries, stop_at_eps=False))
     seconds = time.perf_counter() - started
@@ -120,8 +107,7 @@ def main() -> None:
     parser.add_argument("--norm", choices=["l2", "linf"], default="l2")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model, x, y = digits_cnn()
-    x, y = x[: options.samples], y[: options.samples]
+    model, x, y = embedded_cnn(options.samples)
     print(
         "seed queries | median distance: ours, peer | median ratio, worst | seconds: ours, peer, share | most queries"
     )

@@ -129,6 +129,21 @@ def test_finds_the_closest_break_of_a_linear_model(norm: str, linear: nn.Module,
     assert ((distance >= truth * (1 - 1e-5)) & (distance <= truth * 1.01)).all()
 
 
+def test_comes_back_from_far_behind_a_curved_boundary(make_problem: Make) -> None:
+    def ball(points: Tensor) -> Tensor:
+        size = (points - 0.5).square().sum(dim=1)
+        return torch.stack([torch.full_like(size, 0.16), size], dim=1)
+
+    # Near the centre the gradient is small, so the first plane lies far outside the true radius of 0.4.
+    x = 0.5 + 0.02 * torch.randn(6, 12, generator=torch.Generator().manual_seed(0))
+    truth = 0.4 - (x - 0.5).norm(dim=1)
+    problem = make_problem(ball, x, torch.zeros(6, dtype=torch.int64), 1.05 * truth, "l2")
+    for steps, slack in ((5, 1.05), (40, 1.02)):
+        _, distance = closest_fab(problem, FAB(steps=steps))
+        assert ((distance >= truth * (1 - 1e-5)) & (distance <= truth * slack)).all()
+    assert problem.goal.broken(problem.target.decide(fab(problem, FAB(steps=5)), 0)).all()
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("config", [SHORT, FAB(steps=10, targets=2, stop_at_eps=False)])
 def test_breaks_exactly_what_can_be_broken(norm: str, config: FAB, linear: nn.Module, make_problem: Make) -> None:
