@@ -5,15 +5,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -33,18 +25,17 @@ class ProgressBars:
         self.bars = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[samples]}"),
             TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
             transient=True,
         )
         self.task: TaskID | None = None
         self.state = ""
-        self.expected = 0
-        self.passes = 0
+        self.pending = 0
+        """Passes not yet drawn."""
         self.drawn = 0.0
 
     def __enter__(self) -> "ProgressBars":
@@ -64,28 +55,31 @@ class ProgressBars:
         """One line for the clean pass."""
         self.console.print(Text(f"  {'clean':<20} {accuracy:.1%} of {samples:,} samples right, {classes} classes"))
 
-    def started(self, what: str, samples: int) -> None:
-        """A bar for this phase."""
-        self.passes = 0
+    def started(self, what: str, samples: int, passes: int) -> None:
+        """A bar for this phase, measured in passes through the model."""
         if not self.live:
             return
         if self.task is not None:
             self.bars.remove_task(self.task)
-        self.task = self.bars.add_task(what, total=samples, state=self.state)
+        self.pending = 0
+        self.task = self.bars.add_task(what, total=passes, samples=f"{samples:,} samples", state=self.state)
 
-    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
-        """Move the bar; the worst case so far stands beside it."""
+    def advanced(self, standing: int, robust_accuracy: float) -> None:
+        """The worst case so far, beside the bar."""
         self.state = f"{standing:,} standing, worst case {robust_accuracy:.1%}"
-        if self.live and self.task is not None:
-            self.bars.update(self.task, advance=samples_done, state=self.state)
+        self._draw()
 
     def passed(self, passes: int) -> None:
-        """Passes tick between two steps of the bar, so that long attacks are seen to live."""
-        self.passes += passes
-        now = time.monotonic()
-        if self.live and self.task is not None and now - self.drawn > 0.2:
-            self.drawn = now
-            self.bars.update(self.task, state=f"{self.state} ({self.passes:,} passes)")
+        """Passes move the bar, a few times a second."""
+        self.pending += passes
+        if time.monotonic() - self.drawn > 0.2:
+            self._draw()
+
+    def _draw(self) -> None:
+        if self.live and self.task is not None:
+            self.drawn = time.monotonic()
+            self.bars.update(self.task, advance=self.pending, state=self.state)
+            self.pending = 0
 
     def finished(self, record: AttackRecord) -> None:
         """One line per attack."""

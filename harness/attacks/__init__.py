@@ -28,6 +28,8 @@ ATTACKS: dict[str, AttackSpec] = {
     "genattack": AttackSpec(GenAttack, genattack, "scores", ("linf",), True, "Alzantot et al. 2019"),
 }
 
-AnyAttack = Annotated[FGSM | PGD | APGD | FAB | Transfer | Square | HopSkipJump | GenAttack, Field(discriminator="attack")]
+AnyAttack = Annotated[
+    FGSM | PGD | APGD | FAB | Transfer | Square | HopSkipJump | GenAttack, Field(discriminator="attack")
+]
 
 __all__ = ["ATTACKS", "AnyAttack", "AttackConfig", "AttackSpec"]

@@ -18,6 +18,13 @@ class AttackConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @property
+    def most_passes(self) -> int:
+        """Forward and backward passes per sample that no run exceeds by more than a few; for time left and budgets."""
+        steps, queries = getattr(self, "steps", 1), getattr(self, "queries", None)
+        starts = max(1, getattr(self, "targets", 0)) * getattr(self, "restarts", 1)
+        return queries if queries is not None else starts * (2 * steps + 1) + 1
+
 
 @dataclass(frozen=True)
 class AttackSpec:

@@ -20,7 +20,7 @@ from ..randomness import Stream
 from ..results import AttackRecord, AttackStatus, Phase
 from ..target import Problem
 from ..threat import Ball
-from ..training.surrogate import train_surrogate
+from ..training.surrogate import STEPS, train_surrogate
 from .coordinates import Coordinates
 from .ledger import CLEAN, Ledger
 from .local import LocalTarget
@@ -96,7 +96,7 @@ class Campaign:
     def clean_pass(self) -> None:
         """Who is right when nobody attacks."""
         rows = torch.arange(len(self.job.x))
-        self.observer.started(CLEAN, len(rows))
+        self.observer.started(CLEAN, len(rows), len(rows) * (100 if self.pipeline.random else 1))
         for block in torch.split(rows, self._block()):
             seen = self.replay(
                 self.job.x[block], block, self.goal(block), phase="clean", draws=100, key=CLEAN, clean=True
@@ -105,7 +105,7 @@ class Campaign:
             ledger.clean_rate[block], ledger.rate[block] = seen.rate, seen.rate
             ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
             ledger.score[block], ledger.seen[block] = seen.score, True
-            self._advance(len(block))
+            self._advance()
         self.classes = self._classes()
         self.observer.clean(float(self.ledger.clean_rate.mean()), self.classes, len(rows))
 
@@ -129,7 +129,7 @@ class Campaign:
                 limited.append((step, record, rows))
             if self.blackbox_only > 0:
                 self._escalate(limited)
-        self._advance(0)
+        self._advance()
 
     def _escalate(self, limited: list[tuple[Step, AttackRecord, Tensor]]) -> None:
         """Take the samples that limited black-box attacks left out."""
@@ -146,8 +146,8 @@ class Campaign:
         rows = self.ledger.right.nonzero().squeeze(1)[:CONTROL_SAMPLES]
         if step is None or len(rows) == 0 or self.job.targets is not None or self.job.box is not None:
             return None
-        self.observer.started("control: unbounded", len(rows))
         config = PGD(loss="margin", steps=30, restarts=2)
+        self.observer.started("control: unbounded", len(rows), len(rows) * step.draws * config.most_passes)
         wide = self.ball.select(rows)
         limit = {
             "linf": 1.0,
@@ -171,13 +171,13 @@ class Campaign:
         if not self.pipeline.random:
             return
         rows = self.ledger.right.nonzero().squeeze(1)
-        self.observer.started("score on fresh draws", len(rows))
+        self.observer.started("score on fresh draws", len(rows), len(rows) * draws)
         for block in torch.split(rows, self._block()):
             seen = self.replay(
                 self.ledger.x[block], block, self.goal(block), phase="replay", draws=draws, key="score", clean=False
             )
             self.ledger.rate[block], self.ledger.prediction[block] = seen.rate, seen.label
-            self._advance(len(block))
+            self._advance()
 
     def interrupt(self, steps: list[Step]) -> None:
         """Write down what the rest of the plan did not do."""
@@ -226,14 +226,15 @@ class Campaign:
         known = record is not None
         record = record or self._record(step, "ok" if len(rows) else "idle", step.reason)
         self.present = name
-        self.observer.started(name, len(rows))
+        surrogate = isinstance(config, Transfer) and config.source == "surrogate"
+        self.observer.started(name, len(rows), len(rows) * (1 if surrogate else step.draws * config.most_passes))
         before, started = self.meter.totals(), time.perf_counter()
         try:
             for block in torch.split(rows, self._block()):
                 problem = self.problem(step, block)
                 proposals = ATTACKS[config.attack].run(problem, config)
                 self._judge(record, step, block, proposals.cpu())
-                self._advance(len(block))
+                self._advance()
         except NoGradientError as error:
             record.status, record.reason = "skipped", str(error)
         except BudgetExhaustedError:
@@ -279,14 +280,21 @@ class Campaign:
 
     def _surrogate(self) -> SurrogateClassifier:
         if self.surrogate is None:
-            self.observer.started("train a surrogate", len(self.job.x))
+            self.observer.started("train a surrogate", len(self.job.x), STEPS)
             x = self.inputs(len(self.job.x))
             reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
             if self.job.norm != "linf":
                 # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.
                 power = {"l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
                 reach = reach / x[0].numel() ** power
-            network = train_surrogate(x, self.job.y.to(x.device), self.classes, radius=reach, seed=self.job.seed)
+            network = train_surrogate(
+                x,
+                self.job.y.to(x.device),
+                self.classes,
+                radius=reach,
+                seed=self.job.seed,
+                progress=self.observer.passed,
+            )
             self.surrogate = SurrogateClassifier(network, self.pipeline.classifier.info.bounds)
         return self.surrogate
 
@@ -307,8 +315,8 @@ class Campaign:
         self.records.append(record)
         self.observer.finished(record)
 
-    def _advance(self, samples: int) -> None:
-        self.observer.advanced(samples, int(self.ledger.standing.sum()), self.ledger.robust / len(self.job.x))
+    def _advance(self) -> None:
+        self.observer.advanced(int(self.ledger.standing.sum()), self.ledger.robust / len(self.job.x))
 
     def _block(self) -> int:
         return max(8, min(1024, _BLOCK_NUMBERS // (16 * self.job.x[0].numel())))

@@ -16,12 +16,12 @@ class Observer(Protocol):
         """The clean pass is done; raising a RobcheckError here ends the run."""
         ...
 
-    def started(self, what: str, samples: int) -> None:
-        """A phase or an attack begins on this many samples."""
+    def started(self, what: str, samples: int, passes: int) -> None:
+        """A phase or an attack begins on this many samples; it will take at most about this many passes."""
         ...
 
-    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
-        """Some samples of the present phase are done; worst case so far."""
+    def advanced(self, standing: int, robust_accuracy: float) -> None:
+        """Some samples were judged: how many stand now, and the worst case so far."""
         ...
 
     def passed(self, passes: int) -> None:
@@ -42,10 +42,10 @@ class Silent:
     def clean(self, accuracy: float, classes: int, samples: int) -> None:
         """Say nothing."""
 
-    def started(self, what: str, samples: int) -> None:
+    def started(self, what: str, samples: int, passes: int) -> None:
         """Say nothing."""
 
-    def advanced(self, samples_done: int, standing: int, robust_accuracy: float) -> None:
+    def advanced(self, standing: int, robust_accuracy: float) -> None:
         """Say nothing."""
 
     def passed(self, passes: int) -> None:

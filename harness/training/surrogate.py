@@ -4,7 +4,7 @@ Source: Papernot et al. 2017 (substitute models); trained half on points of the 
 its gradients point at features that matter at that size (Tramer et al. 2018, section 4).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..randomness import Stream
 
-_STEPS = 200
+STEPS = 200
 _BATCH = 64
 _SIDE = 16
 """Larger images are pooled to about this side."""
@@ -60,7 +60,7 @@ def train_surrogate(
     *,
     radius: Tensor,
     seed: int,
-    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> nn.Module:
     """A trained network with frozen weights.
 
@@ -70,7 +70,7 @@ def train_surrogate(
         classes: K.
         radius: largest change per feature that attacks will make, broadcasting to x, in its units.
         seed: of weights and order; torch's global generator is left as it was.
-        track: wraps the training steps, e.g. in a progress bar.
+        progress: called with 1 after every training step.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -78,7 +78,7 @@ def train_surrogate(
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     order = Stream.create(seed, "surrogate", torch.zeros(1, dtype=torch.int64))
     count = min(_BATCH, len(x))
-    for step in track(range(_STEPS)):
+    for step in range(STEPS):
         rows = order.integers(step, (count,), len(x))[0].to(x.device)
         points, labels = x[rows], y[rows]
         reach = radius if radius.shape[0] == 1 else radius[rows]
@@ -86,6 +86,7 @@ def train_surrogate(
         optimiser.zero_grad()
         functional.cross_entropy(network(points), labels.repeat(2)).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        progress(1)
     return network.eval().requires_grad_(False)
 
 

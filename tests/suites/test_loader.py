@@ -126,7 +126,7 @@ def test_what_is_not_even_a_word_is_no_number_either(thing: object) -> None:
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("text", ["1e-2000000", "1e2000000", "1e-2000000/1e-2000000"])
+@pytest.mark.parametrize("text", ["1e-4000000", "1e4000000"])
 def test_huge_exponents_take_no_time(text: str) -> None:
     import time
 

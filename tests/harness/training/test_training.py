@@ -64,7 +64,7 @@ def test_a_recipe_trains_the_same_network_twice(eps: float) -> None:
         network = small_cnn(1, 6, 3)
         torch.manual_seed(noise)
         before = torch.get_rng_state()
-        trained.append(train(network, x, y, epochs=15, seed=5, eps=eps, pgd_steps=2))
+        trained.append(train(network, x, y, epochs=8, seed=5, eps=eps, pgd_steps=2, batch=16))
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(trained[0](x), trained[1](x))
     assert (trained[0](x).argmax(dim=1) == y).float().mean() > 0.8
@@ -76,7 +76,7 @@ def test_adversarial_training_is_harder_to_fool() -> None:
     fooled = []
     for eps in (0.0, 0.2):
         torch.manual_seed(0)
-        network = train(small_cnn(1, 4, 3), x, y, epochs=8, seed=0, eps=eps, pgd_steps=4)
+        network = train(small_cnn(1, 4, 3), x, y, epochs=15, seed=0, eps=eps, pgd_steps=4, batch=16)
         points = x.clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(network(points), y), [points])
         moved = (x + 0.2 * gradient.sign()).clamp(0, 1)
