@@ -84,12 +84,15 @@ def evaluate(
     if limits is None:
         _inside_bounds(samples, classifier)
     resolved_norm: Norm = "linf" if limits is not None else _norm(norm or chosen.threat.norm)
+    radius = chosen.threat.epsilon if epsilon is None else epsilon
     job = Job(
         pipeline=Pipeline(classifier, stages),
         x=samples,
         y=labels,
         norm=resolved_norm,
-        eps=None if limits is not None else _radii(chosen.threat.epsilon if epsilon is None else epsilon, samples),
+        eps=None
+        if limits is not None
+        else _radii(radius, samples, resolved_norm),
         requests=list(chosen.attacks),
         gate=_gate(chosen, min_robust_accuracy, gate_on, confidence),
         box=limits,
@@ -97,8 +100,8 @@ def evaluate(
         ids=None if ids is None else _classes(ids, samples, "ids"),
         seed=seed,
         device=place,
-        batch=batch_size,
-        budget=_budget(chosen, max_passes, len(samples)),
+        batch=_positive(batch_size, "batch_size"),
+        budget=_budget(chosen, _positive(max_passes, "max_passes"), len(samples)),
         labels={
             "suite": chosen.name,
             "suite_source": chosen.model_dump(mode="json"),
@@ -173,7 +176,7 @@ def _norm(norm: str) -> Norm:
     raise UsageError(f"norm {norm!r} is not known; give one of {', '.join(NORMS)}")
 
 
-def _radii(epsilon: Any, samples: Tensor) -> Tensor:
+def _radii(epsilon: Any, samples: Tensor, norm: Norm) -> Tensor:
     radii = _tensor(epsilon, "epsilon").to(torch.float32)
     if radii.dim() == 0:
         radii = radii.expand(len(samples)).clone()
@@ -183,6 +186,8 @@ def _radii(epsilon: Any, samples: Tensor) -> Tensor:
         )
     if not bool((radii.isfinite() & (radii >= 0)).all()):
         raise UsageError("epsilon has to be a finite number that is not negative")
+    if norm == "l0" and bool((radii < 1).any()):
+        raise UsageError("in l0 epsilon counts features; give a whole number of at least 1")
     return radii
 
 
@@ -226,6 +231,12 @@ def _gate(suite: Suite, threshold: float | None, on: str | None, confidence: flo
             raise UsageError(f"confidence is {confidence:g}; give a number between 0.5 and 1")
         update["confidence"] = confidence
     return gate.model_copy(update=update)
+
+
+def _positive(value: int | None, name: str) -> int | None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name} is {value}; give a whole number of at least 1")
+    return value
 
 
 def _budget(suite: Suite, max_passes: int | None, n: int) -> int | None:

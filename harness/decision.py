@@ -62,14 +62,18 @@ class Goal:
         return decision.accepted & (decision.labels == self.targets)
 
     def score(self, decision: Decision) -> Tensor:
-        """How far beyond the decision boundary, in logits, (N,): above 0 is a break; NaN counts as -inf.
+        """How far beyond the decision boundary, in logits, (N,): above 0 is a break.
 
-        A rejected answer scores at most the negative of its rejection score.
+        An answer with a NaN is no right answer: it scores inf for an untargeted goal, -inf for a targeted one. A
+        rejected answer scores at most the negative of its rejection score.
         """
+        unusable = decision.logits.isnan().any(dim=1)
         if self.targets is None:
-            values = losses.finite(losses.margin(decision.logits, self.y))
+            values = torch.where(unusable, torch.inf, losses.finite(losses.margin(decision.logits, self.y)))
         else:
-            values = losses.finite(losses.margin_toward(decision.logits, self.targets))
+            values = torch.where(
+                unusable, -torch.inf, losses.finite(losses.margin_toward(decision.logits, self.targets))
+            )
         return values if decision.rejection is None else torch.minimum(values, -decision.rejection)
 
 

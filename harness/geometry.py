@@ -109,7 +109,7 @@ def _project_l1(d: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def _project_l0(d: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Keep the features whose loss would cost most; as many as the radius allows."""
     clipped = d.clamp(low, high)
-    gain = d.square() - (d - clipped).square()
+    gain = clipped.double() * (2 * d.double() - clipped.double())
     order = gain.argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(d.shape[1], device=d.device).expand_as(order))
     return torch.where(rank < eps.floor(), clipped, torch.zeros_like(clipped))
@@ -124,7 +124,10 @@ _PROJECTIONS: dict[Norm, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 
 
 def steepest(gradient: Tensor, norm: Norm, sparsity: Tensor | None = None) -> Tensor:
-    """The ascent direction of unit norm for each sample: sign, normalised, or the largest features (L1, L0).
+    """The ascent direction for each sample: signs (Linf), unit length (L2), the largest features (L1).
+
+    For L0 it is the gradient scaled to a largest entry of 1: after a long step the projection keeps the features
+    with the largest product of slope and room.
 
     Args:
         gradient: (N, ...).
@@ -132,14 +135,16 @@ def steepest(gradient: Tensor, norm: Norm, sparsity: Tensor | None = None) -> Te
     """
     if norm == "linf":
         return gradient.sign()
-    if norm == "l2":
-        size = per_sample(norms(gradient, "l2"), gradient)
-        return gradient / size.clamp(min=1e-12)
     flat = gradient.flatten(1)
+    if norm in ("l2", "l0"):
+        # Scaled by the largest entry first: squares of very small or large gradients leave float32.
+        largest = flat.abs().amax(dim=1, keepdim=True)
+        scaled = flat / torch.where(largest > 0, largest, torch.ones_like(largest))
+        if norm == "l2":
+            scaled = scaled / scaled.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return scaled.reshape(gradient.shape)
     count = torch.ones(flat.shape[0], device=flat.device) if sparsity is None else sparsity
     order = flat.abs().argsort(dim=1, descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
     kept = torch.where(rank < count[:, None].clamp(min=1), flat.sign(), torch.zeros_like(flat))
-    if norm == "l1":
-        kept = kept / kept.abs().sum(dim=1, keepdim=True).clamp(min=1)
-    return kept.reshape(gradient.shape)
+    return (kept / kept.abs().sum(dim=1, keepdim=True).clamp(min=1)).reshape(gradient.shape)

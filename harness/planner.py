@@ -1,7 +1,7 @@
 """Which attack on what gradient, and why: a pure function of the suite, the threat and what is known of the target."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +24,7 @@ class Request(BaseModel):
     name: str
     config: AnyAttack
     gradient: Literal["auto", "exact", "bpda", "bpda-identity"] = "auto"
-    eot: Literal["auto"] | int = "auto"
+    eot: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = "auto"
     samples: int | None = Field(None, ge=1)
     """Run on this many standing samples (closest first), and on all as soon as one falls to a black-box attack."""
     closest: float = Field(1.0, gt=0, le=1)

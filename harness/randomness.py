@@ -78,7 +78,7 @@ class Stream:
         """Standard normal draws, (N, *shape) float32 (Box-Muller)."""
         count = math.prod(shape)
         bits = self._bits(step, (count + 1) // 2)
-        first = (bits >> 40).to(torch.float32).add_(2.0**23 + 0.5).mul_(2.0**-24)
+        first = (bits >> 40).to(torch.float32).add_(2.0**23).add_(0.5).mul_(2.0**-24)
         second = (bits & 0xFFFFFF).to(torch.float32).mul_(2 * math.pi * 2.0**-24)
         radius = first.clamp_(max=1.0).log_().mul_(-2.0).sqrt_()
         both = torch.cat([radius * second.cos(), radius * second.sin()], dim=1)

@@ -14,6 +14,8 @@ Knowledge = Literal["white-box", "grey-box", "black-box"]
 # float32 cannot hold x + eps exactly; a point this little outside still counts as inside.
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-7
+_PULLS = 20
+_L0_REACH = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,26 @@ class Ball:
             return torch.minimum(torch.maximum(points, low), high)
         low = (self.lower - self.x).expand_as(self.x)
         high = (self.upper - self.x).expand_as(self.x)
-        return self.clip(self.x + project(points - self.x, self.eps, low, high, self.norm))
+        return self._rounded_in(self.clip(self.x + project(points - self.x, self.eps, low, high, self.norm)))
+
+    def _rounded_in(self, points: Tensor) -> Tensor:
+        """Points whose distance rounding has carried over the radius (many features, one direction), pulled back."""
+        if self.norm == "l0":
+            return points
+        for attempt in range(_PULLS):
+            excess = self.distances(points) / self.eps.double().clamp(min=1e-30) - 1
+            over = excess > RELATIVE_TOLERANCE
+            if not bool(over.any()):
+                break
+            shrink = (1 - 2**attempt * excess.clamp(min=0)).clamp(min=0).float()
+            closer = self.clip(self.x + (points - self.x) * per_sample(shrink, points))
+            points = torch.where(per_sample(over, points), closer, points)
+        return points
+
+    @property
+    def reach(self) -> Tensor:
+        """The length of a full step (N,): eps, or for L0 far beyond the box, which makes the projection choose well."""
+        return torch.full_like(self.eps, _L0_REACH) if self.norm == "l0" else self.eps
 
     def clip(self, points: Tensor) -> Tensor:
         """The nearest point of the box alone."""

@@ -41,7 +41,8 @@ def judge(robust: float, unknown: int, n: int, gate: Gate, findings: list[Findin
         text = f"Even the upper end of the {measured}, {best:.1%}, is below the threshold of {threshold:.1%}."
         return Judgement("FAIL", text, against, (low, high))
     if worst < threshold:
-        text = f"The {measured} {low:.1%} to {high:.1%} holds the threshold of {threshold:.1%}: evaluate more samples."
+        span = f"{worst:.1%}" if worst == best else f"{worst:.1%} to {best:.1%}"
+        text = f"The {measured}, {span}, holds the threshold of {threshold:.1%}: evaluate more samples."
         against.insert(0, f"INTERVAL: {text}")
         return Judgement("INCONCLUSIVE", text, against, (low, high))
     if against:

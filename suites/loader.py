@@ -57,8 +57,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
         raise SuiteError(f"{path}: {place}: {error.problem}; correct the YAML") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise SuiteError(f"{path}: is not valid YAML ({str(error).splitlines()[0]}); correct it") from error
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise SuiteError(f"{path}: is not valid YAML ({reason}); correct it") from error
     if not isinstance(data, dict):
         raise SuiteError(f"{path}: holds no map of keys; a suite begins with `name:` and `attacks:`")
     return data

@@ -36,21 +36,17 @@ def outcomes(result: Result) -> list[str]:
     return [sample.outcome for sample in result.samples]
 
 
-def far_from(distance: Tensor, eps: Tensor | float) -> bool:
-    """No sample is so near the threshold that rounding decides."""
-    return bool(((distance / eps - 1).abs() > 0.01).all())
-
-
-@pytest.mark.parametrize("eps", [0.01, 0.03, 0.06])
-def test_linf_on_a_linear_model_is_what_the_closed_form_says(eps: float, linear: nn.Module) -> None:
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_linf_on_a_linear_model_is_what_the_closed_form_says(share: float, linear: nn.Module) -> None:
     x, y = samples(linear)
     y[::7] = (y[::7] + 1) % 3
     right = linear(x).argmax(dim=1) == y
     distance = linear.closest(x, y, "linf")
-    assert far_from(distance[right], eps)
+    # Between two neighbours, so that rounding decides nothing.
+    eps = float(distance[right].quantile(torch.tensor([share, share + 0.02])).mean())
     result = run(linear, x, y, epsilon=eps)
     robust = right & (distance > eps)
-    assert 0 < robust.sum() < right.sum() or eps == 0.06
+    assert 0 < robust.sum() < right.sum()
     assert result.clean_accuracy == pytest.approx(float(right.float().mean()))
     assert result.robust_accuracy == pytest.approx(float(robust.float().mean()))
     expected = torch.where(right, torch.where(robust, 2, 1), 0).tolist()
@@ -73,17 +69,16 @@ def test_linf_on_a_linear_model_is_what_the_closed_form_says(eps: float, linear:
     assert (answers[robust] == y[robust]).all()
     assert result.complete
     assert result.verdict == "NO_GATE"
-    assert [record.status for record in result.attacks][0] == "ok"
+    assert result.attacks[0].status == "ok"
     assert result.threat.epsilon == pytest.approx(eps)
 
 
-@pytest.mark.parametrize(("norm", "radii"), [("linf", (0.01, 0.05)), ("l2", (0.03, 0.15)), ("l1", (0.05, 0.3))])
+@pytest.mark.parametrize(("norm", "radii"), [("linf", (0.03, 0.1)), ("l2", (0.05, 0.3)), ("l1", (0.1, 0.38))])
 def test_radii_of_each_sample(norm: str, radii: tuple[float, float], linear: nn.Module) -> None:
     x, y = samples(linear)
     eps = torch.linspace(*radii, 40)
     distance = linear.closest(x, y, norm)
     clear = (distance / eps - 1).abs() > 0.02
-    # Where a wall of the box is nearer than the radius the closed form says too little.
     result = run(linear, x, y, norm=norm, epsilon=eps)
     broken = torch.tensor([o == "broken" for o in outcomes(result)])
     assert torch.equal(broken[clear], (distance < eps)[clear])
@@ -98,14 +93,16 @@ def test_radii_of_each_sample(norm: str, radii: tuple[float, float], linear: nn.
 
 def test_targets(linear: nn.Module) -> None:
     x, y = samples(linear)
-    targets = (y + 2) % 3
-    result = run(linear, x, y, targets=targets, epsilon=0.1)
+    targets = torch.where(
+        torch.arange(40) % 4 == 0, 3 - y - linear(x).topk(2).indices[:, 1], linear(x).topk(2).indices[:, 1]
+    )
+    result = run(linear, x, y, targets=targets, epsilon=0.2)
     answers = linear(result.adversarial).argmax(dim=1)
     for i, sample in enumerate(result.samples):
         assert sample.target == int(targets[i])
         assert (sample.outcome == "broken") == (int(answers[i]) == int(targets[i]))
-    assert 3 < outcomes(result).count("broken") < 40
-    assert outcomes(run(linear, x, y, epsilon=0.1)).count("broken") >= outcomes(result).count("broken")
+    assert outcomes(result).count("broken") > 3
+    assert outcomes(run(linear, x, y, epsilon=0.2)).count("broken") >= outcomes(result).count("broken")
     assert result.threat.targeted
 
 

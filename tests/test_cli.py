@@ -242,7 +242,7 @@ def test_list_describe_inspect(run):
         assert run("describe", name)[0] == 0
     code, out, _ = run("inspect", "embedded:digits-cnn")
     assert code == 0
-    assert "Conv x 3" in out
+    assert "Conv x 2" in out
 
 
 @pytest.mark.slow

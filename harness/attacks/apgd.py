@@ -76,8 +76,8 @@ class _State:
     reduced: Tensor
 
     @classmethod
-    def begin(cls, x: Tensor, eps: Tensor) -> "_State":
-        n, lowest = len(x), torch.full_like(eps, float("-inf"))
+    def begin(cls, x: Tensor, reach: Tensor) -> "_State":
+        n, lowest = len(x), torch.full_like(reach, float("-inf"))
         none = torch.zeros(n, device=x.device)
         return cls(
             x,
@@ -86,10 +86,10 @@ class _State:
             torch.zeros_like(x),
             lowest,
             lowest,
-            2.0 * eps,
+            2.0 * reach,
             none,
             lowest,
-            torch.ones_like(eps, dtype=torch.bool),
+            torch.ones_like(reach, dtype=torch.bool),
         )
 
     def select(self, index: Tensor) -> "_State":
@@ -99,15 +99,15 @@ class _State:
 def _ascend(
     problem: Problem, objective: Objective, steps: int, best: Best, index: Tensor, start: Tensor, first: int
 ) -> None:
-    state = _State.begin(start, problem.ball.eps)
+    state = _State.begin(start, problem.ball.reach)
     checkpoints = _checkpoints(steps)
     window_start = 0
     for k in range(steps):
         answer = problem.target.gradient(state.x, objective, first + k)
-        best.answer(index, state.x, answer)
+        fell = best.answer(index, state.x, answer, first + k)
         _remember(state, answer)
-        if bool(answer.broken.any()):
-            keep = (~answer.broken).nonzero().squeeze(1)
+        if bool(fell.any()):
+            keep = (~fell).nonzero().squeeze(1)
             if len(keep) == 0:
                 return
             problem, objective, index, state = (

@@ -20,5 +20,5 @@ def diversified_start(problem: Problem, step: int) -> Tensor:
     for k in range(_STEPS):
         answer = problem.target.gradient(x, Objective("ce", problem.goal, weights=weights), step + k)
         gradient = torch.nan_to_num(answer.gradient, 0.0, 0.0, 0.0)
-        x = problem.ball.project(x + per_sample(problem.ball.eps, x) * steepest(gradient, problem.ball.norm))
+        x = problem.ball.project(x + per_sample(problem.ball.reach, x) * steepest(gradient, problem.ball.norm))
     return x

@@ -121,7 +121,7 @@ def _approach(
     from_sample = x is problem.x
     for k in range(config.steps):
         answer = problem.target.gradient(x, objective, first + k)
-        closest.answer(index, x, answer)
+        closest.answer(index, x, answer, first + k)
         if k == 0 and from_sample:
             at_sample[index] = answer.loss
         x = _step(problem, config, x, answer, at_sample[index], first + k)

@@ -33,8 +33,8 @@ def fgsm(problem: Problem, config: FGSM) -> Tensor:
     if config.random_start:
         x = ball.with_eps(ball.eps / 2).random_start(problem.stream, 0)
     answer = problem.target.gradient(x, Objective(config.loss, problem.goal), 0)
-    best.answer(everyone, x, answer)
+    best.answer(everyone, x, answer, 0)
     gradient = usable(answer.gradient, problem, 0)
-    size = per_sample(ball.eps / 2 if config.random_start else ball.eps, x)
+    size = per_sample(ball.reach / 2 if config.random_start else ball.reach, x)
     best.settle(problem, everyone, ball.project(x + size * steepest(gradient, ball.norm)), 1)
     return best.x

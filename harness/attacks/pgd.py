@@ -69,7 +69,7 @@ def _climb(
     velocity = torch.zeros_like(x)
     for k in range(config.steps):
         answer = problem.target.gradient(x, objective, first + 2 + k)
-        best.answer(index, x, answer)
+        fell = best.answer(index, x, answer, first + 2 + k)
         # A zero or NaN gradient still moves: a random direction is a better question than the same one again.
         gradient = usable(answer.gradient, problem, first + k)
         if config.momentum > 0:
@@ -79,11 +79,14 @@ def _climb(
         size = step_size(config, k)
         sparsity = 0.05 * gradient[0].numel() * torch.ones(len(x), device=x.device)
         x = problem.ball.project(
-            x + size * per_sample(problem.ball.eps, x) * steepest(gradient, problem.ball.norm, sparsity)
+            x + size * per_sample(problem.ball.reach, x) * steepest(gradient, problem.ball.norm, sparsity)
         )
-        left = ~answer.broken
-        if not bool(left.all()):
-            keep = left.nonzero().squeeze(1)
+        lost = answer.score.isneginf()
+        if bool(lost.any()):
+            # No slope leads out of a region of NaN: begin somewhere else.
+            x = torch.where(per_sample(lost, x), problem.ball.random_start(problem.stream.child("lost"), first + k), x)
+        if bool(fell.any()):
+            keep = (~fell).nonzero().squeeze(1)
             problem, objective, index = problem.select(keep), objective.select(keep), index[keep]
             x, velocity = x[keep], velocity[keep]
             if len(keep) == 0:

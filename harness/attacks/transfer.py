@@ -35,10 +35,10 @@ def transfer(problem: Problem, config: Transfer) -> Tensor:
     x, velocity = ball.random_start(problem.stream, 0), torch.zeros_like(problem.x)
     for k in range(config.steps + 1):
         answer = problem.target.gradient(x, objective, k)
-        best.answer(everyone, x, answer)
+        best.see(everyone, x, answer.score, answer.broken)
         gradient = usable(answer.gradient, problem, k)
         velocity = config.momentum * velocity + gradient / per_sample(gradient.flatten(1).abs().sum(dim=1), gradient)
-        size = per_sample(2.5 * ball.eps / config.steps, x)
+        size = per_sample(2.5 * ball.reach / config.steps, x)
         sparsity = 0.05 * x[0].numel() * torch.ones(len(x), device=x.device)
         x = ball.project(x + size * steepest(velocity, ball.norm, sparsity))
     return best.x

@@ -1,7 +1,6 @@
 """Reference defenses: one file each, listed here; `name:key=value,key=value` makes one."""
 
 import difflib
-from fractions import Fraction
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +29,8 @@ def parse_defense(text: str) -> Stage:
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"defense {text!r}: {part!r} is no key=value pair")
+        if key.strip() in values:
+            raise UsageError(f"defense {text!r}: {key.strip()!r} occurs twice")
         values[key.strip()] = _number(value.strip(), text)
     try:
         return DEFENSES[name].model_validate(values)
@@ -48,6 +49,7 @@ def _number(value: str, text: str) -> int | float:
     except ValueError:
         pass
     try:
-        return float(Fraction(value))
+        over, slash, under = value.partition("/")
+        return float(over) / (float(under) if slash else 1.0)
     except (ValueError, ZeroDivisionError):
         raise UsageError(f"defense {text!r}: {value!r} is not a number") from None

@@ -13,7 +13,7 @@ def twin_parity(records: Records) -> Finding | None:
     if probe.parity is None:
         return None
     relative = probe.parity / max(probe.scale, 1e-12)
-    if not relative > THRESHOLD and probe.twin_disagrees == 0:
+    if relative <= THRESHOLD and probe.twin_disagrees == 0:
         return None
     return Finding(
         code="TWIN_PARITY",

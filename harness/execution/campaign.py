@@ -12,7 +12,7 @@ from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
 from ..decision import Goal
 from ..diagnosis import Unbounded
-from ..errors import NoGradientError, UnfinishedError
+from ..errors import DataError, NoGradientError, UnfinishedError
 from ..geometry import per_sample
 from ..pipeline import Pipeline
 from ..planner import Step
@@ -54,7 +54,12 @@ class Campaign:
     classes: int = 0
     slack: float = 0.0
     records: list[AttackRecord] = field(default_factory=list)
+    blackbox_falls: int = 0
+    """Samples that fell to a black-box attack."""
     blackbox_only: int = 0
+    """Those of them that every gradient attack had been unable to break."""
+    gradients_left: bool = False
+    """Whether gradient attacks are still to come."""
     surrogate: SurrogateClassifier | None = None
     present: str | None = None
     """The attack in progress."""
@@ -96,6 +101,10 @@ class Campaign:
     def clean_pass(self) -> None:
         """Who is right when nobody attacks."""
         rows = torch.arange(len(self.job.x))
+        self.classes = self._classes()
+        self._check_classes(self.job.y, "label")
+        if self.job.targets is not None:
+            self._check_classes(self.job.targets, "target")
         self.observer.started(CLEAN, len(rows), len(rows) * (100 if self.pipeline.random else 1))
         for block in torch.split(rows, self._block()):
             seen = self.replay(
@@ -106,13 +115,12 @@ class Campaign:
             ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
             ledger.score[block], ledger.seen[block] = seen.score, True
             self._advance()
-        self.classes = self._classes()
         self.observer.clean(float(self.ledger.clean_rate.mean()), self.classes, len(rows))
 
     def attack(self, steps: list[Step]) -> None:
         """Every step in order; limited black-box steps come back for all samples once one of them succeeded."""
         limited: list[tuple[Step, AttackRecord, Tensor]] = []
-        for step in steps:
+        for number, step in enumerate(steps):
             if not step.runs:
                 status: AttackStatus = "skipped" if step.applies else "not_applicable"
                 self._book(
@@ -121,13 +129,14 @@ class Campaign:
                     )
                 )
                 continue
-            escalated = step.blackbox and self.blackbox_only > 0
+            escalated = step.blackbox and self.blackbox_falls > 0
             request = step.request
             rows = self.ledger.standing_rows(request.closest, request.at_least, None if escalated else request.samples)
+            self.gradients_left = any(s.runs and not s.blackbox for s in steps[number + 1 :])
             record = self._run(step, rows)
             if step.blackbox and request.samples is not None and record.status == "ok":
                 limited.append((step, record, rows))
-            if self.blackbox_only > 0:
+            if self.blackbox_falls > 0:
                 self._escalate(limited)
         self._advance()
 
@@ -157,13 +166,12 @@ class Campaign:
         }
         problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
         try:
-            z = pgd_control(problem, config)
-        except (NoGradientError, RuntimeError):
+            inputs = self._inputs(ATTACKS["pgd"].run(problem, config).cpu(), rows)
+            seen = self.replay(
+                inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False
+            )
+        except Exception:  # third-party code again: a control that cannot even run has failed
             return Unbounded(samples=len(rows), survived=len(rows))
-        inputs = self._inputs(z.cpu(), rows)
-        seen = self.replay(
-            inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False
-        )
         return Unbounded(samples=len(rows), survived=int((seen.rate >= 0.5).sum()))
 
     def final_score(self, draws: int) -> None:
@@ -230,7 +238,7 @@ class Campaign:
         self.observer.started(name, len(rows), len(rows) * (1 if surrogate else step.draws * config.most_passes))
         before, started = self.meter.totals(), time.perf_counter()
         try:
-            for block in torch.split(rows, self._block()):
+            for block in torch.split(rows, self._block()) if len(rows) else ():
                 problem = self.problem(step, block)
                 proposals = ATTACKS[config.attack].run(problem, config)
                 self._judge(record, step, block, proposals.cpu())
@@ -273,7 +281,8 @@ class Campaign:
         fell = self.ledger.record(rows, x, z, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
         record.broken += fell
         if step.blackbox:
-            self.blackbox_only += fell
+            self.blackbox_falls += fell
+            self.blackbox_only += 0 if self.gradients_left else fell
 
     def _inputs(self, z: Tensor, rows: Tensor) -> Tensor:
         return self.coordinates.select(rows).to_input(z)
@@ -321,17 +330,21 @@ class Campaign:
     def _block(self) -> int:
         return max(8, min(1024, _BLOCK_NUMBERS // (16 * self.job.x[0].numel())))
 
+    def _check_classes(self, values: Tensor, what: str) -> None:
+        bad = ((values < 0) | (values >= self.classes)).nonzero().flatten()
+        if len(bad):
+            first = int(bad[0])
+            raise DataError(
+                f"sample {int(self.ids[first])} has the {what} {int(values[first])}, but the model has {self.classes} "
+                "classes, counted from 0; check the labels"
+            )
+
     def _classes(self) -> int:
         known = self.pipeline.classifier.info.classes
         if known:
             return known
         self.meter.count("controls", torch.zeros(1, dtype=torch.int64), forward=1)
         return self.pipeline.classifier.logits(self.inputs(1)).shape[1]
-
-
-def pgd_control(problem: Problem, config: PGD) -> Tensor:
-    """The attack of the unbounded control, (N, ...)."""
-    return ATTACKS["pgd"].run(problem, config)
 
 
 def _is_direct(step: Step) -> bool:

@@ -63,6 +63,9 @@ class LocalTarget:
         """Loss and gradient at x (N, ...), averaged over the draws of a random target."""
         if self.gradient_name is None:
             raise NoGradientError("the plan gives this attack no gradient")
+        if len(x) == 0:
+            none = x.new_zeros(0)
+            return Answer(none, torch.zeros_like(x), none, none.bool())
         size = max(1, self.batch // self.draws)
         answers = []
         for start in range(0, len(x), size):
@@ -85,8 +88,10 @@ class LocalTarget:
             folded = objective.fold(n)
             loss = folded(decision)
             (gradient,) = torch.autograd.grad(loss.sum(), [points])
-        answer = Decision(decision.logits.detach(), decision.rejection)
-        score = folded.goal.score(answer)
+        logits = decision.logits.detach()
+        # NaN from the twin may be the twin's own trouble, so it is no break here; `Best` asks the deployed model.
+        usable = ~logits.isnan().any(dim=1)
+        score = torch.where(usable, folded.goal.score(Decision(logits, decision.rejection)), -torch.inf)
         return Answer(
             loss=eot.mean(loss.detach(), n),
             gradient=eot.mean(gradient, n),

@@ -226,7 +226,7 @@ def test_a_model_that_fails_away_from_the_data_loses_no_result(wrapped: bool, li
 def test_a_model_that_fails_on_clean_samples_is_an_error(linear: nn.Module) -> None:
     x, y = samples(linear)
 
-    def fails(points: Tensor) -> Tensor:
+    def fails(_: Tensor) -> Tensor:
         raise ValueError("no\nreason")
 
     with pytest.raises(ModelError, match="fails on the clean samples: no"):

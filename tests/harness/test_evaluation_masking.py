@@ -137,20 +137,18 @@ def test_models_that_answer_with_nan(share: float, linear: nn.Module) -> None:
 
 
 def test_nan_away_from_the_data_is_no_robustness(linear: nn.Module) -> None:
-    """NaN wherever the prediction would change: an answer that is no class is not a right one."""
+    """NaN wherever the prediction is about to change: an answer that is no class is not a right one."""
     x, y = samples(linear)
+    sure = linear(x).topk(2, dim=1).values.diff(dim=1).squeeze(1).abs() > 0.3
+    x, y = x[sure], y[sure]
 
     def change(inner: nn.Module, points: Tensor) -> Tensor:
-        logits = inner(points)
-        top = logits.topk(2, dim=1).values
-        near = (top[:, 0] - top[:, 1]) < 0.02
-        return torch.where(near[:, None], logits * float("nan"), logits)
+        top = inner(points).topk(2, dim=1).values
+        unsure = (top[:, 0] - top[:, 1]) < 0.3
+        return torch.where(unsure[:, None], inner(points) * float("nan"), inner(points))
 
-    keep = (lambda t: t[:, 0] - t[:, 1])(linear(x).topk(2, dim=1).values) > 0.05
-    result = run(Wrapped(linear, change), x[keep], y[keep], epsilon=0.06)
-    honest = run(linear, x[keep], y[keep], epsilon=0.06)
-    assert result.robust_accuracy <= honest.robust_accuracy + 0.1
-    assert result.verdict != "PASS" or honest.verdict == "PASS"
+    assert run(linear, x, y, epsilon=0.15).robust_accuracy < 0.2
+    assert run(Wrapped(linear, change), x, y, epsilon=0.15).verdict != "PASS"
 
 
 def test_a_constant_model() -> None:

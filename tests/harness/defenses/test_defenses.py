@@ -148,7 +148,7 @@ def test_descriptions(text: str, expected: object) -> None:
         ("jpeg:quality=101", "less than or equal to 100"),
         ("jpeg:quality=75.5", "integer"),
         ("resize-pad:smallest=1", "less than 1"),
-        ("resize-pad:smallest=nan", "is not a number"),
+        ("resize-pad:smallest=nan", "smallest"),
         ("resize-pad:smallest=1e400", ""),
         ("resize-pad:smallest=-0.5", "greater than 0"),
     ],
