@@ -90,9 +90,7 @@ def evaluate(
         x=samples,
         y=labels,
         norm=resolved_norm,
-        eps=None
-        if limits is not None
-        else _radii(radius, samples, resolved_norm),
+        eps=None if limits is not None else _radii(radius, samples, resolved_norm),
         requests=list(chosen.attacks),
         gate=_gate(chosen, min_robust_accuracy, gate_on, confidence),
         box=limits,
@@ -100,8 +98,8 @@ def evaluate(
         ids=None if ids is None else _classes(ids, samples, "ids"),
         seed=seed,
         device=place,
-        batch=_positive(batch_size, "batch_size"),
-        budget=_budget(chosen, _positive(max_passes, "max_passes"), len(samples)),
+        batch=_at_least(1, batch_size, "batch_size"),
+        budget=_budget(chosen, _at_least(0, max_passes, "max_passes"), len(samples)),
         labels={
             "suite": chosen.name,
             "suite_source": chosen.model_dump(mode="json"),
@@ -233,9 +231,9 @@ def _gate(suite: Suite, threshold: float | None, on: str | None, confidence: flo
     return gate.model_copy(update=update)
 
 
-def _positive(value: int | None, name: str) -> int | None:
-    if value is not None and value < 1:
-        raise UsageError(f"{name} is {value}; give a whole number of at least 1")
+def _at_least(least: int, value: int | None, name: str) -> int | None:
+    if value is not None and value < least:
+        raise UsageError(f"{name} is {value}; give a whole number of at least {least}")
     return value
 
 

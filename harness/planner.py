@@ -25,11 +25,11 @@ class Request(BaseModel):
     config: AnyAttack
     gradient: Literal["auto", "exact", "bpda", "bpda-identity"] = "auto"
     eot: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = "auto"
-    samples: int | None = Field(None, ge=1)
+    samples: int | None = Field(None, ge=1, strict=True)
     """Run on this many standing samples (closest first), and on all as soon as one falls to a black-box attack."""
-    closest: float = Field(1.0, gt=0, le=1)
+    closest: float = Field(1.0, gt=0, le=1, strict=True)
     """The share of standing samples, closest to the boundary first, that is attacked."""
-    at_least: int = Field(1, ge=1)
+    at_least: int = Field(1, ge=1, strict=True)
     """... but never fewer than this many."""
     norms: tuple[Norm, ...] | None = None
     """The norms in which this entry is worth its passes; all that the attack has, unless given."""

@@ -98,7 +98,7 @@ def _sample(done: Evaluated, i: int) -> SampleRecord:
         outcome=outcome,
         clean_prediction=int(ledger.clean_prediction[i]),
         prediction=int(ledger.prediction[i]) if attacked else None,
-        broken_by=ledger.broken_by[i] if outcome == "broken" else None,
+        broken_by=ledger.by[i] if outcome == "broken" else None,
         distance=float(ledger.distance[i]) if attacked else None,
         correct_rate=float(ledger.rate[i]) if attacked and done.campaign.pipeline.random else None,
         forward=passes.forward,

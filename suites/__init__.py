@@ -40,12 +40,19 @@ def load_suite(suite: str | Path | Suite) -> Suite:
     if str(suite) in known:
         return _read(known[str(suite)])
     path = Path(suite)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if path.suffix in (".yaml", ".yml") or _is_file(path):
         return _read(path)
     raise SuiteError(
         f"suite {str(suite)!r} is not known{_nearest(str(suite), known)}; "
         f"known are {', '.join(known)}, or give a YAML file"
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: Path) -> Suite:
@@ -55,12 +62,15 @@ def _read(path: Path) -> Suite:
     except ValidationError as error:
         # A typo often shows twice, as an unknown key and as a missing one; the typo is the better news.
         problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise SuiteError(f"{path}: {_sentence(problems[0], data)}") from None
+        raise SuiteError(f"{path}: {' '.join(_sentence(problems[0], data).split())}") from None
 
 
 def _sentence(problem: Any, data: dict[str, Any]) -> str:
     """One problem of a validation as path, what is wrong, and the nearest valid word."""
-    place = [p for p in problem["loc"] if p != "config" and p not in ATTACKS]
+    place = list(problem["loc"])
+    if len(place) > 2 and place[0] == "attacks" and place[2] == "config":
+        # `config` and the attack's name are ours; the user wrote one flat map.
+        del place[2:4]
     path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -86,7 +96,7 @@ def _words(place: list[Any], data: dict[str, Any]) -> tuple[str, ...]:
     if place and place[0] == "attacks" and len(place) > 1:
         entry = data["attacks"][place[1]]
         attack = entry.get("attack") if isinstance(entry, dict) else None
-        own = tuple(ATTACKS[attack].config.model_fields) if attack in ATTACKS else ()
+        own = tuple(ATTACKS[attack].config.model_fields) if isinstance(attack, str) and attack in ATTACKS else ()
         return tuple(dict.fromkeys(_ENTRY_WORDS + own))
     return _WORDS.get(str(place[0]) if place else "", ())
 

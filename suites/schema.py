@@ -50,15 +50,19 @@ def split_entry(entry: Any) -> Any:
     if not isinstance(entry, dict) or "config" in entry:
         return entry
     attack = entry.get("attack")
-    fields = ATTACKS[attack].config.model_fields if attack in ATTACKS else {}
-    config = {k: _number(fields.get(k), v) for k, v in entry.items() if k not in _REQUEST_KEYS}
-    request = {k: parse_number(v) if k == "closest" else v for k, v in entry.items() if k in _REQUEST_KEYS}
+    fields = ATTACKS[attack].config.model_fields if isinstance(attack, str) and attack in ATTACKS else {}
+    floats = {key for key, field in fields.items() if field.annotation in (float, float | None)}
+    config = {k: _number(v) if k in floats else v for k, v in entry.items() if k not in _REQUEST_KEYS}
+    request = {k: _number(v) if k == "closest" else v for k, v in entry.items() if k in _REQUEST_KEYS}
     return {**request, "config": config}
 
 
-def _number(field: Any, value: Any) -> Any:
-    wants_float = field is not None and field.annotation in (float, float | None)
-    return parse_number(value) if wants_float and isinstance(value, str | int) else value
+def _number(value: Any) -> Any:
+    """The number that a value means; what means none is left for the schema to refuse where it stands."""
+    try:
+        return parse_number(value)
+    except ValueError:
+        return value
 
 
 def named(entries: Any) -> Any:

@@ -30,6 +30,8 @@ class Transfer(AttackConfig):
 def transfer(problem: Problem, config: Transfer) -> Tensor:
     """Proposals (N, ...): the iterate that the source gets most wrong; `problem.target` answers for the source."""
     best, ball = Best(problem), problem.ball
+    if len(problem.x) == 0:
+        return best.x
     everyone = torch.arange(len(problem.x), device=problem.x.device)
     objective = Objective("margin", problem.goal)
     x, velocity = ball.random_start(problem.stream, 0), torch.zeros_like(problem.x)

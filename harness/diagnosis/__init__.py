@@ -8,6 +8,7 @@ from .batch_dependent import batch_dependent
 from .blackbox_beats_whitebox import blackbox_beats_whitebox
 from .clean_accuracy import clean_accuracy
 from .dead_gradient import dead_gradient
+from .incomplete import incomplete
 from .invalid_candidates import invalid_candidates
 from .nan_output import nan_output
 from .no_gradient import no_gradient
@@ -17,6 +18,7 @@ from .twin_parity import twin_parity
 from .unbounded_fails import unbounded_fails
 
 CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
+    incomplete,
     clean_accuracy,
     nan_output,
     nondeterministic,

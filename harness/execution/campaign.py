@@ -178,7 +178,9 @@ class Campaign:
         """Score the chosen candidates of a random target on fresh draws that chose nothing."""
         if not self.pipeline.random:
             return
-        rows = self.ledger.right.nonzero().squeeze(1)
+        # The clean sample was scored on fresh draws already: where no attack found anything worse, that score stands.
+        moved = torch.tensor([by is not None for by in self.ledger.by], dtype=torch.bool)
+        rows = (self.ledger.right & moved).nonzero().squeeze(1)
         self.observer.started("score on fresh draws", len(rows), len(rows) * draws)
         for block in torch.split(rows, self._block()):
             seen = self.replay(

@@ -24,7 +24,8 @@ class Ledger:
         """Best score of any candidate: how close the sample came to falling."""
         self.seen = torch.zeros(n, dtype=torch.bool)
         """Clean pass done."""
-        self.broken_by: list[str | None] = [None] * n
+        self.by: list[str | None] = [None] * n
+        """The attack that made the worst case found; None while that is the clean sample."""
 
     @property
     def right(self) -> Tensor:
@@ -60,10 +61,9 @@ class Ledger:
         """
         before = self.rate[rows] < 0.5
         worse = (rate < self.rate[rows]) | ((rate == self.rate[rows]) & (score > self.score[rows]) & (rate > 0))
-        for row, is_worse, value in zip(rows.tolist(), worse.tolist(), rate.tolist(), strict=True):
-            if is_worse and value < 0.5:
-                self.broken_by[row] = by
         chosen = rows[worse]
+        for row in chosen.tolist():
+            self.by[row] = by
         self.x[chosen], self.z[chosen] = x[worse], z[worse]
         self.rate[chosen], self.prediction[chosen] = rate[worse], label[worse]
         self.distance[chosen] = distance[worse]

@@ -94,7 +94,7 @@ def test_no_gate() -> None:
     assert "BAD: Something is wrong." in got.explanation
     assert "+1 more" in got.explanation
     assert len(got.against_pass) == 2
-    assert held(50, gate=None, unknown=3).against_pass[0].startswith("INCOMPLETE")
+    assert held(50, gate=None, unknown=3).against_pass[0].startswith("NOT_EVALUATED")
 
 
 def test_confidence_widens() -> None:

@@ -71,14 +71,14 @@ def take(
 def test_a_break_is_written_down_once() -> None:
     ledger = book()
     assert take(ledger, rows(1, 3), [0.0, 1.0], [2.0, -9.0]) == 1
-    assert ledger.broken_by == [None, "a", None, None, None]
+    assert ledger.by == [None, "a", None, None, None]
     assert ledger.standing.tolist() == [True, False, True, True, True]
     assert ledger.robust == 4
     assert ledger.distance[1] == 1
     assert ledger.prediction[1] == 7
     # The first break stays, however much worse a later one is.
     assert take(ledger, rows(1), [0.0], [99.0], by="b", value=2.0) == 0
-    assert ledger.broken_by[1] == "a"
+    assert ledger.by[1] == "a"
     assert ledger.x[1].tolist() == [1.0, 1.0]
 
 
@@ -89,7 +89,7 @@ def test_the_closest_call_of_a_survivor_is_kept() -> None:
     take(ledger, rows(0), [1.0], [-0.5], value=3.0)
     assert ledger.x[0].tolist() == [3.0, 3.0]
     assert ledger.score[0] == -0.5
-    assert ledger.broken_by[0] is None
+    assert ledger.by[0] == "a"
     assert ledger.robust == 5
 
 
@@ -97,7 +97,7 @@ def test_nan_scores_do_no_harm() -> None:
     ledger = book()
     take(ledger, rows(0, 1), [1.0, 0.0], [float("-inf"), float("-inf")])
     assert ledger.score[0] == -1
-    assert ledger.broken_by[:2] == [None, "a"]
+    assert ledger.by[:2] == [None, "a"]
 
 
 def test_rates_of_a_random_target() -> None:
@@ -105,10 +105,10 @@ def test_rates_of_a_random_target() -> None:
     ledger.clean_rate[4] = ledger.rate[4] = 0.4
     assert ledger.right.tolist() == [True] * 4 + [False]
     assert take(ledger, rows(0), [0.6], [-0.1]) == 0
-    assert ledger.broken_by[0] is None
+    assert ledger.by[0] == "a"
     assert take(ledger, rows(0), [0.3], [0.1], by="b") == 1
     assert take(ledger, rows(0), [0.1], [0.2], by="c") == 0
-    assert ledger.broken_by[0] == "c"
+    assert ledger.by[0] == "c"
     assert ledger.standing[0]
     assert ledger.robust == pytest.approx(3.1)
     assert take(ledger, rows(0), [0.2], [9.0], by="d") == 0

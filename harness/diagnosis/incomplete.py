@@ -1,0 +1,16 @@
+"""Did the run come to its end?"""
+
+from ..results import Finding
+from .records import Records
+
+
+def incomplete(records: Records) -> Finding | None:
+    """An interrupted run has not asked everything, its controls included."""
+    if records.complete:
+        return None
+    return Finding(
+        code="INCOMPLETE",
+        severity="severe",
+        message="The run ended before everything was asked.",
+        remedy="Run again to the end.",
+    )
