@@ -256,7 +256,6 @@ BAD: list[tuple[dict[str, Any], type[RobcheckError], str]] = [
     ({"device": "tpu"}, UsageError, "tpu"),
     ({"batch_size": -1}, UsageError, "batch_size"),
     ({"batch_size": 0}, UsageError, "batch_size"),
-    ({"max_passes": 0}, UsageError, "max_passes"),
     ({"max_passes": -5}, UsageError, "max_passes"),
     ({"model": "not a model"}, UsageError, "load_model"),
     ({"ids": torch.zeros(2)}, DataError, "ids"),
