@@ -14,7 +14,8 @@ from .adapters.load import resolve_device
 from .harness.classifier import Classifier
 from .harness.defenses import parse_defense
 from .harness.errors import DataError, UsageError
-from .harness.evaluation import Job, run
+from .harness.evaluation import run
+from .harness.execution.job import Job
 from .harness.execution.observer import Observer
 from .harness.geometry import NORMS, Norm
 from .harness.pipeline import Pipeline, Stage

@@ -1,51 +1,22 @@
 """One evaluation: clean pass, probe, plan, attacks on what still stands, replay, controls, verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
-
-from torch import Tensor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from .diagnosis import Probe, Unbounded
 from .diagnosis.nondeterministic import THRESHOLD
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
+from .execution.job import Job
 from .execution.observer import Observer, Silent
 from .execution.probe import SAMPLES, probe_gradient, probe_model
-from .geometry import Norm
-from .pipeline import Pipeline
-from .planner import Request, Step, plan
-from .results import Gate
+from .planner import Step, plan
 
 _T = TypeVar("_T")
 
 SCORING_DRAWS = 100
 """Fresh draws that score a random target. Source: reference C6, n >= 100."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to evaluate: tensors on the CPU, x (N, ...) in units of the classifier's bounds."""
-
-    pipeline: Pipeline
-    x: Tensor
-    y: Tensor
-    norm: Norm
-    eps: Tensor | None
-    """Radii (N,) in [0, 1] pixel units; None with a box."""
-    requests: list[Request]
-    gate: Gate = field(default_factory=Gate)
-    box: tuple[Tensor, Tensor] | None = None
-    """Lower and upper limits (N, ...) in units of bounds; replaces norm, eps and bounds."""
-    targets: Tensor | None = None
-    ids: Tensor | None = None
-    seed: int = 0
-    device: str = "cpu"
-    batch: int | None = None
-    budget: int | None = None
-    """Passes that attacks may spend, all samples together."""
-    labels: dict[str, Any] = field(default_factory=dict)
-    """Names for the record: suite, data, class names."""
 
 
 @dataclass(frozen=True)

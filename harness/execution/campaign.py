@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,49 +9,28 @@ from torch import Tensor
 from ..attacks import ATTACKS
 from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
-from ..decision import Goal
 from ..diagnosis import Unbounded
 from ..errors import DataError, NoGradientError, UnfinishedError
-from ..geometry import per_sample
-from ..pipeline import Pipeline
 from ..planner import Step
-from ..randomness import Stream
-from ..results import AttackRecord, AttackStatus, Phase
-from ..target import Problem
+from ..results import AttackRecord, AttackStatus
 from ..threat import Ball
-from ..training.surrogate import STEPS, train_surrogate
 from .coordinates import Coordinates
+from .job import Job
 from .ledger import CLEAN, Ledger
-from .local import LocalTarget
 from .meter import BudgetExhaustedError, Meter
 from .observer import Observer
-from .replay import Replay
-from .surrogate import SurrogateClassifier
-
-if TYPE_CHECKING:
-    from ..evaluation import Job
+from .scene import Scene, batch_size
 
 SELECTION_DRAWS = 20
 """Draws that choose among candidates of a random target; the score uses others."""
 CONTROL_SAMPLES = 32
-_BLOCK_NUMBERS = 1 << 25
-_INFINITE = float("inf")
 
 
-@dataclass
-class Campaign:
+@dataclass(kw_only=True)
+class Campaign(Scene):
     """State of a running evaluation."""
 
-    job: "Job"
-    pipeline: Pipeline
-    coordinates: Coordinates
-    ball: Ball
     ledger: Ledger
-    meter: Meter
-    observer: Observer
-    batch: int
-    classes: int = 0
-    slack: float = 0.0
     records: list[AttackRecord] = field(default_factory=list)
     blackbox_falls: int = 0
     """Samples that fell to a black-box attack."""
@@ -60,12 +38,9 @@ class Campaign:
     """Those of them that every gradient attack had been unable to break."""
     gradients_left: bool = False
     """Whether gradient attacks are still to come."""
-    surrogate: SurrogateClassifier | None = None
-    present: str | None = None
-    """The attack in progress."""
 
     @classmethod
-    def begin(cls, job: "Job", observer: Observer) -> "Campaign":
+    def begin(cls, job: Job, observer: Observer) -> "Campaign":
         """Lay out attack space and the books."""
         if job.box is not None:
             coordinates = Coordinates.of_box(*job.box)
@@ -74,29 +49,16 @@ class Campaign:
         z = coordinates.from_input(job.x)
         reach = torch.maximum(z, 1 - z).flatten(1).amax(dim=1)
         eps = reach if job.eps is None else job.eps
-        meter = Meter(len(job.x), job.budget, observer.passed)
-        ball = Ball.create(z, eps, job.norm)
-        batch = job.batch or _batch(job.x[0].numel(), job.device)
-        return cls(job, job.pipeline, coordinates, ball, Ledger(job.x, z), meter, observer, batch)
-
-    @property
-    def ids(self) -> Tensor:
-        """Names of the samples, the keys of their randomness."""
-        return torch.arange(len(self.job.x)) if self.job.ids is None else self.job.ids
-
-    @property
-    def replay(self) -> Replay:
-        """The judge."""
-        stream = Stream.create(self.job.seed, "replay", self.ids.to(self.job.device))
-        return Replay(self.pipeline, stream, self.meter, self.batch, self.job.device)
-
-    def inputs(self, count: int) -> Tensor:
-        """The first samples as the model takes them."""
-        return self.job.x[:count].to(self.job.device)
-
-    def goal(self, rows: Tensor) -> Goal:
-        """The goals of the samples at `rows`, on the CPU."""
-        return Goal(self.job.y, self.job.targets).select(rows)
+        return cls(
+            job=job,
+            pipeline=job.pipeline,
+            coordinates=coordinates,
+            ball=Ball.create(z, eps, job.norm),
+            ledger=Ledger(job.x, z),
+            meter=Meter(len(job.x), job.budget, observer.passed),
+            observer=observer,
+            batch=job.batch or batch_size(job.x[0].numel(), job.device),
+        )
 
     def clean_pass(self) -> None:
         """Who is right when nobody attacks."""
@@ -106,7 +68,7 @@ class Campaign:
         if self.job.targets is not None:
             self._check_classes(self.job.targets, "target")
         self.observer.started(CLEAN, len(rows), len(rows) * (100 if self.pipeline.random else 1))
-        for block in torch.split(rows, self._block()):
+        for block in torch.split(rows, self.block):
             seen = self.replay(
                 self.job.x[block], block, self.goal(block), phase="clean", draws=100, key=CLEAN, clean=True
             )
@@ -166,7 +128,7 @@ class Campaign:
         }
         problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
         try:
-            inputs = self._inputs(ATTACKS["pgd"].run(problem, config).cpu(), rows)
+            inputs = self.to_input(ATTACKS["pgd"].run(problem, config).cpu(), rows)
             seen = self.replay(
                 inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False
             )
@@ -182,7 +144,7 @@ class Campaign:
         moved = torch.tensor([by is not None for by in self.ledger.by], dtype=torch.bool)
         rows = (self.ledger.right & moved).nonzero().squeeze(1)
         self.observer.started("score on fresh draws", len(rows), len(rows) * draws)
-        for block in torch.split(rows, self._block()):
+        for block in torch.split(rows, self.block):
             seen = self.replay(
                 self.ledger.x[block], block, self.goal(block), phase="replay", draws=draws, key="score", clean=False
             )
@@ -196,51 +158,16 @@ class Campaign:
             if step.request.name not in done and step.runs:
                 self._book(self._record(step, "interrupted", "the run ended before this attack was done"))
 
-    def problem(self, step: Step, rows: Tensor, *, phase: Phase | None = None, ball: Ball | None = None) -> Problem:
-        """What `step` is asked about the samples at `rows`, on the device."""
-        device = self.job.device
-        ball = self.ball.select(rows) if ball is None else ball
-        ball = ball.to(device)
-        goal = self.goal(rows).to(device)
-        stream = Stream.create(self.job.seed, f"attack/{step.request.name}", self.ids[rows].to(device))
-        return Problem(ball.x, goal, ball, self.target(step, rows, phase=phase), stream)
-
-    def target(self, step: Step, rows: Tensor, *, phase: Phase | None = None) -> LocalTarget:
-        """The target as `step` may question it."""
-        device, config = self.job.device, step.request.config
-        pipeline, meter, slack = self.pipeline, self.meter, self.slack
-        if isinstance(config, Transfer):
-            # A point that breaks the source proves nothing, so no answer counts as broken and the climb goes on.
-            slack = _INFINITE
-            pipeline = Pipeline(self.pipeline.classifier)
-            if config.source == "surrogate":
-                pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
-        return LocalTarget(
-            pipeline=pipeline,
-            coordinates=self.coordinates.to(device),
-            rows=rows.to(device),
-            stream=Stream.create(self.job.seed, f"target/{step.request.name}", self.ids.to(device)),
-            meter=meter,
-            phase=phase or ("blackbox" if step.blackbox else "gradient"),
-            batch=self.batch,
-            classes=self.classes,
-            device=device,
-            gradient_name=step.gradient,
-            draws=step.draws,
-            slack=slack,
-        )
-
     def _run(self, step: Step, rows: Tensor, record: AttackRecord | None = None) -> AttackRecord:
         """Attack the samples at `rows` in blocks; what earlier blocks found is kept whatever happens to a later one."""
         name, config = step.request.name, step.request.config
         known = record is not None
         record = record or self._record(step, "ok" if len(rows) else "idle", step.reason)
-        self.present = name
         surrogate = isinstance(config, Transfer) and config.source == "surrogate"
         self.observer.started(name, len(rows), len(rows) * (1 if surrogate else step.draws * config.most_passes))
         before, started = self.meter.totals(), time.perf_counter()
         try:
-            for block in torch.split(rows, self._block()) if len(rows) else ():
+            for block in torch.split(rows, self.block) if len(rows) else ():
                 problem = self.problem(step, block)
                 proposals = ATTACKS[config.attack].run(problem, config)
                 self._judge(record, step, block, proposals.cpu())
@@ -277,7 +204,7 @@ class Campaign:
         rows, z, ball = rows[valid], z[valid], ball.select(valid)
         if len(rows) == 0:
             return
-        x = self._inputs(z, rows)
+        x = self.to_input(z, rows)
         key = f"select/{step.request.name}"
         seen = self.replay(x, rows, self.goal(rows), phase="replay", draws=SELECTION_DRAWS, key=key, clean=False)
         fell = self.ledger.record(rows, x, z, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
@@ -285,29 +212,6 @@ class Campaign:
         if step.blackbox:
             self.blackbox_falls += fell
             self.blackbox_only += 0 if self.gradients_left else fell
-
-    def _inputs(self, z: Tensor, rows: Tensor) -> Tensor:
-        return self.coordinates.select(rows).to_input(z)
-
-    def _surrogate(self) -> SurrogateClassifier:
-        if self.surrogate is None:
-            self.observer.started("train a surrogate", len(self.job.x), STEPS)
-            x = self.inputs(len(self.job.x))
-            reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
-            if self.job.norm != "linf":
-                # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.
-                power = {"l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
-                reach = reach / x[0].numel() ** power
-            network = train_surrogate(
-                x,
-                self.job.y.to(x.device),
-                self.classes,
-                radius=reach,
-                seed=self.job.seed,
-                progress=self.observer.passed,
-            )
-            self.surrogate = SurrogateClassifier(network, self.pipeline.classifier.info.bounds)
-        return self.surrogate
 
     def _record(self, step: Step, status: AttackStatus, reason: str) -> AttackRecord:
         return AttackRecord(
@@ -329,9 +233,6 @@ class Campaign:
     def _advance(self) -> None:
         self.observer.advanced(int(self.ledger.standing.sum()), self.ledger.robust / len(self.job.x))
 
-    def _block(self) -> int:
-        return max(8, min(1024, _BLOCK_NUMBERS // (16 * self.job.x[0].numel())))
-
     def _check_classes(self, values: Tensor, what: str) -> None:
         bad = ((values < 0) | (values >= self.classes)).nonzero().flatten()
         if len(bad):
@@ -351,13 +252,6 @@ class Campaign:
 
 def _is_direct(step: Step) -> bool:
     return not isinstance(step.request.config, Transfer)
-
-
-def _batch(numbers: int, device: str) -> int:
-    """Rows per model call: small enough for a CPU's caches, large enough to fill a GPU."""
-    if device.startswith("cuda"):
-        return max(32, min(4096, (1 << 26) // numbers))
-    return max(32, min(1024, (1 << 17) // numbers))
 
 
 def _device_lost(error: Exception) -> bool:

@@ -1,0 +1,36 @@
+"""What one evaluation is asked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..geometry import Norm
+from ..pipeline import Pipeline
+from ..planner import Request
+from ..results import Gate
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to evaluate: tensors on the CPU, x (N, ...) in units of the classifier's bounds."""
+
+    pipeline: Pipeline
+    x: Tensor
+    y: Tensor
+    norm: Norm
+    eps: Tensor | None
+    """Radii (N,) in [0, 1] pixel units; None with a box."""
+    requests: list[Request]
+    gate: Gate = field(default_factory=Gate)
+    box: tuple[Tensor, Tensor] | None = None
+    """Lower and upper limits (N, ...) in units of bounds; replaces norm, eps and bounds."""
+    targets: Tensor | None = None
+    ids: Tensor | None = None
+    seed: int = 0
+    device: str = "cpu"
+    batch: int | None = None
+    budget: int | None = None
+    """Passes that attacks may spend, all samples together."""
+    labels: dict[str, Any] = field(default_factory=dict)
+    """Names for the record: suite, data, class names."""

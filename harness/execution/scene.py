@@ -1,0 +1,132 @@
+"""What the attacks and the judge of one evaluation work on: samples, ball, target, streams, surrogate."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..attacks.transfer import Transfer
+from ..decision import Goal
+from ..geometry import per_sample
+from ..pipeline import Pipeline
+from ..planner import Step
+from ..randomness import Stream
+from ..results import Phase
+from ..target import Problem
+from ..threat import Ball
+from ..training.surrogate import STEPS, train_surrogate
+from .coordinates import Coordinates
+from .job import Job
+from .local import LocalTarget
+from .meter import Meter
+from .observer import Observer
+from .replay import Replay
+from .surrogate import SurrogateClassifier
+
+_BLOCK_NUMBERS = 1 << 21
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """One data set in attack space, and everybody who may be asked about it."""
+
+    job: Job
+    pipeline: Pipeline
+    coordinates: Coordinates
+    ball: Ball
+    meter: Meter
+    observer: Observer
+    batch: int
+    classes: int = 0
+    slack: float = 0.0
+    """How much twin and deployed model may differ, in logits."""
+    surrogate: SurrogateClassifier | None = None
+
+    @property
+    def ids(self) -> Tensor:
+        """Names of the samples, the keys of their randomness."""
+        return torch.arange(len(self.job.x)) if self.job.ids is None else self.job.ids
+
+    @property
+    def replay(self) -> Replay:
+        """The judge."""
+        stream = Stream.create(self.job.seed, "replay", self.ids.to(self.job.device))
+        return Replay(self.pipeline, stream, self.meter, self.batch, self.job.device)
+
+    def inputs(self, count: int) -> Tensor:
+        """The first samples as the model takes them."""
+        return self.job.x[:count].to(self.job.device)
+
+    def to_input(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Model input for points z of attack space (M, ...), for the samples at `rows`."""
+        return self.coordinates.select(rows).to_input(z)
+
+    def goal(self, rows: Tensor) -> Goal:
+        """The goals of the samples at `rows`, on the CPU."""
+        return Goal(self.job.y, self.job.targets).select(rows)
+
+    def problem(self, step: Step, rows: Tensor, *, phase: Phase | None = None, ball: Ball | None = None) -> Problem:
+        """What `step` is asked about the samples at `rows`, on the device."""
+        device = self.job.device
+        ball = self.ball.select(rows) if ball is None else ball
+        ball = ball.to(device)
+        goal = self.goal(rows).to(device)
+        stream = Stream.create(self.job.seed, f"attack/{step.request.name}", self.ids[rows].to(device))
+        return Problem(ball.x, goal, ball, self.target(step, rows, phase=phase), stream)
+
+    def target(self, step: Step, rows: Tensor, *, phase: Phase | None = None) -> LocalTarget:
+        """The target as `step` may question it."""
+        device, config = self.job.device, step.request.config
+        pipeline, meter, slack = self.pipeline, self.meter, self.slack
+        if isinstance(config, Transfer):
+            # A point that breaks the source proves nothing, so no answer counts as broken and the climb goes on.
+            slack = float("inf")
+            pipeline = Pipeline(self.pipeline.classifier)
+            if config.source == "surrogate":
+                pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
+        return LocalTarget(
+            pipeline=pipeline,
+            coordinates=self.coordinates.to(device),
+            rows=rows.to(device),
+            stream=Stream.create(self.job.seed, f"target/{step.request.name}", self.ids.to(device)),
+            meter=meter,
+            phase=phase or ("blackbox" if step.blackbox else "gradient"),
+            batch=self.batch,
+            classes=self.classes,
+            device=device,
+            gradient_name=step.gradient,
+            draws=step.draws,
+            slack=slack,
+        )
+
+    def _surrogate(self) -> SurrogateClassifier:
+        if self.surrogate is None:
+            self.observer.started("train a surrogate", len(self.job.x), STEPS)
+            x = self.inputs(len(self.job.x))
+            reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
+            if self.job.norm != "linf":
+                # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.
+                power = {"l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
+                reach = reach / x[0].numel() ** power
+            network = train_surrogate(
+                x,
+                self.job.y.to(x.device),
+                self.classes,
+                radius=reach,
+                seed=self.job.seed,
+                progress=self.observer.passed,
+            )
+            self.surrogate = SurrogateClassifier(network, self.pipeline.classifier.info.bounds)
+        return self.surrogate
+
+    @property
+    def block(self) -> int:
+        """Samples that an attack takes at a time: bounds its memory, and what an interrupt can lose."""
+        return max(8, min(1024, _BLOCK_NUMBERS // self.job.x[0].numel()))
+
+
+def batch_size(numbers: int, device: str) -> int:
+    """Rows per model call: small enough for a CPU's caches, large enough to fill a GPU."""
+    if device.startswith("cuda"):
+        return max(32, min(4096, (1 << 26) // numbers))
+    return max(32, min(1024, (1 << 17) // numbers))
