@@ -86,6 +86,10 @@ def evaluate(
         _inside_bounds(samples, classifier)
     resolved_norm: Norm = "linf" if limits is not None else _norm(norm or chosen.threat.norm)
     radius = chosen.threat.epsilon if epsilon is None else epsilon
+    goals = None if targets is None else _classes(targets, samples, "targets")
+    if goals is not None and bool((goals == labels).any()):
+        first = int((goals == labels).nonzero()[0])
+        raise DataError(f"the target of sample {first} is its own class; give another class to reach")
     job = Job(
         pipeline=Pipeline(classifier, stages),
         x=samples,
@@ -95,7 +99,7 @@ def evaluate(
         requests=list(chosen.attacks),
         gate=_gate(chosen, min_robust_accuracy, gate_on, confidence),
         box=limits,
-        targets=None if targets is None else _classes(targets, samples, "targets"),
+        targets=goals,
         ids=None if ids is None else _classes(ids, samples, "ids"),
         seed=seed,
         device=place,

@@ -2,18 +2,36 @@
 
 import signal
 import sys
-import tempfile
 import traceback
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from . import __version__
-from .harness.errors import RobcheckError, UnfinishedError, UsageError
+from .harness.errors import RobcheckError, UnfinishedError
+from .options import (
+    Data,
+    Device,
+    GateOn,
+    Kind,
+    LayoutOption,
+    Mean,
+    Model,
+    Norms,
+    Range,
+    Std,
+    Trust,
+    Weights,
+    check_writable,
+    data_record,
+    number,
+    open_data,
+    open_model,
+    write_all,
+)
 
 app = typer.Typer(
     name="robcheck",
@@ -34,79 +52,6 @@ _EXITS = (
     "Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be "
     "used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."
 )
-
-
-class Kind(StrEnum):
-    """What `list` can list."""
-
-    attacks = "attacks"
-    defenses = "defenses"
-    suites = "suites"
-
-
-class Norms(StrEnum):
-    """Norms of the command line."""
-
-    linf = "linf"
-    l2 = "l2"
-    l1 = "l1"
-    l0 = "l0"
-
-
-class GateOn(StrEnum):
-    """What is held against the threshold."""
-
-    interval = "interval"
-    point = "point"
-
-
-class Layout(StrEnum):
-    """Where the channels of an image are."""
-
-    nchw = "nchw"
-    nhwc = "nhwc"
-
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, or embedded:NAME.",
-        show_default=False,
-    ),
-]
-Weights = Annotated[str | None, typer.Option(help="Safetensors or state dict for a factory.", rich_help_panel="Model")]
-Range = Annotated[
-    str | None,
-    typer.Option("--range", help="Pixel range that the model expects: 0-1, 0-255 or -1-1.", rich_help_panel="Model"),
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="Channel means that the model expects, in [0, 1] units: 0.485,0.456,0.406.", rich_help_panel="Model"
-    ),
-]
-Std = Annotated[str | None, typer.Option(help="Channel standard deviations, likewise.", rich_help_panel="Model")]
-LayoutOption = Annotated[
-    Layout | None, typer.Option(help="Channel order, where it cannot be detected.", rich_help_panel="Model")
-]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust-code",
-        help="Load formats that run code from the file (pickle, TorchScript, .pt2).",
-        rich_help_panel="Model",
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. "
-        "Embedded models bring their own.",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 @app.command(epilog=_EXITS)
@@ -177,10 +122,10 @@ def evaluate(
 
     console = make_console(quiet=quiet)
     chosen = load_suite(suite)
-    radius = _number("--epsilon", epsilon)
-    _writable(out)
-    classifier = _model(model, weights, value_range, mean, std, layout, trust_code, device)
-    loaded = _data(model, data, classifier, samples, seed, data_range, layout, resize)
+    radius = number("--epsilon", epsilon)
+    check_writable(out)
+    classifier = open_model(model, weights, value_range, mean, std, layout, trust_code, device)
+    loaded = open_data(model, data, classifier, samples, seed, data_range, layout, resize)
     bars = ProgressBars(console)
     failed: UnfinishedError | None = None
     with bars:
@@ -201,7 +146,7 @@ def evaluate(
                 batch_size=batch_size,
                 max_passes=max_passes,
                 ids=loaded.ids,
-                data=_record(loaded),
+                data=data_record(loaded),
                 class_names=loaded.class_names,
                 observer=contract_observer(bars, classifier, loaded.x, loaded.y),
             )
@@ -209,7 +154,7 @@ def evaluate(
             if error.result is None:
                 raise
             failed, result = error, error.result
-    written = _write(reports, result, out)
+    written = write_all(reports, result, out)
     show_result(console, result, written)
     if failed is not None:
         raise failed
@@ -232,7 +177,7 @@ def inspect(
     """What the adapter sees: inputs, outputs, bounds, gradients, graph operators that matter."""
     from .console import info_table, make_console
 
-    classifier = _model(model, weights, value_range, mean, std, layout, trust_code, device)
+    classifier = open_model(model, weights, value_range, mean, std, layout, trust_code, device)
     make_console().print(info_table(classifier.info))
 
 
@@ -269,109 +214,6 @@ def _root(
     ] = False,
 ) -> None:
     """How often is a classifier still right when an adversary who knows everything attacks it?"""
-
-
-def _number(option: str, text: str | None) -> float | None:
-    from .suites import parse_number
-
-    try:
-        return None if text is None else parse_number(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
-
-
-def _model(
-    model: str,
-    weights: str | None,
-    value_range: str | None,
-    mean: str | None,
-    std: str | None,
-    layout: Layout | None,
-    trust_code: bool,
-    device: str,
-) -> Any:
-    from .adapters import load_model
-    from .adapters.preprocessing import parse_channels, parse_range
-
-    return load_model(
-        model,
-        weights=weights,
-        mean=None if mean is None else parse_channels(mean, "mean"),
-        std=None if std is None else parse_channels(std, "std"),
-        input_range=None if value_range is None else parse_range(value_range),
-        layout=None if layout is None else layout.value,
-        device=device,
-        trust_code=trust_code,
-    )
-
-
-def _data(
-    model: str,
-    data: str | None,
-    classifier: Any,
-    samples: int,
-    seed: int,
-    data_range: str | None,
-    layout: Layout | None,
-    resize: str | None,
-) -> Any:
-    from .adapters import load_data
-
-    if data is None:
-        if not model.startswith("embedded:"):
-            raise UsageError("--data is missing: give labelled samples (file.npz, an image folder or a zip, digits)")
-        data = "digits"
-    info = classifier.info
-    return load_data(
-        data,
-        samples=samples,
-        seed=seed,
-        shape=info.input_shape,
-        layout=None if layout is None else layout.value,
-        value_range=data_range,
-        resize=_size(resize),
-        classes=info.classes,
-    )
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise UsageError(f"--resize: {text!r} is not HEIGHTxWIDTH, such as 32x32")
-    return int(height), int(width)
-
-
-def _record(loaded: Any) -> Any:
-    from .harness.results import DataRecord
-
-    return DataRecord(name=loaded.name, samples=len(loaded.y), sha256=loaded.sha256, shape=tuple(loaded.x.shape[1:]))
-
-
-def _writable(out: Path) -> None:
-    """Find out now, not after the run, that nothing can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot write there ({error.strerror}); give another folder") from error
-
-
-def _write(reports: Any, result: Any, out: Path) -> list[Path]:
-    """The reports; when they cannot be written there, the numbers at least are kept in a temporary folder."""
-    try:
-        written: list[Path] = reports.write_reports(result, out)
-        return written
-    except UnfinishedError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="robcheck-"))
-        try:
-            reports.write_reports(result, rescue, formats=("json",))
-        except UnfinishedError:
-            print(result.model_dump_json(exclude={"gallery"}))
-            raise UnfinishedError(f"{error}; the result was printed instead") from error
-        raise UnfinishedError(f"{error}; the result is kept in {rescue}") from error
 
 
 class _Terminated(KeyboardInterrupt):

@@ -2,8 +2,6 @@
 
 import copy as copying
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -11,15 +9,15 @@ from torch import Tensor, nn
 
 from ..harness.classifier import Forward, GradientKind
 from ..harness.errors import DeviceError, ModelError, RobcheckError
-from ..harness.model_info import ModelInfo, OutputKind, Twin
+from ..harness.model_info import ModelInfo, Twin
+from .module_output import output_kind, unpacked
 from .preprocessing import Layout, Preprocessing
+from .private_random import RandomState
 from .weights import first_line, state_sha256
 
 Trust = Literal["data-only", "executes model code"]
 
 _SMALLEST = torch.finfo(torch.float32).tiny
-_SUM_TOLERANCE = 1e-5
-_HALF_SUM_TOLERANCE = 5e-3
 _SUSPECTS = {
     "rounds values": {"round", "rounding", "quant", "quantize", "quantizer", "quantization", "discretize", "jpeg"},
     "takes signs": {"sign", "binarize", "binarizer", "binary", "heaviside"},
@@ -174,7 +172,7 @@ class TorchClassifier:
         self._device = torch.device(info.device)
         types = {weight.dtype for weight in module.parameters() if weight.is_floating_point()}
         self._dtype = types.pop() if len(types) == 1 else torch.float32
-        self._random = _RandomState(self._device)
+        self._random = RandomState(self._device)
         self._undecided = True
 
     @property
@@ -235,7 +233,7 @@ class TorchClassifier:
                 f"{self._info.name} fails on an input of shape {tuple(inputs.shape)} ({first_line(error)}): "
                 "check the shape of the samples, --layout and the model's code"
             ) from error
-        scores, origin = _unpacked(raw)
+        scores, origin = unpacked(raw)
         checked = self._check(scores, inputs)
         if origin and origin not in self._info.notes:
             self._info = self._info.model_copy(update={"notes": (*self._info.notes, origin)})
@@ -283,58 +281,3 @@ class TorchClassifier:
         }
         self._info = self._info.model_copy(update=update)
         self._undecided = False
-
-
-def output_kind(scores: Tensor) -> OutputKind:
-    """What finite scores (N, K) are, to judge by their signs and the sums of their rows."""
-    tolerance = _HALF_SUM_TOLERANCE if scores.dtype in (torch.float16, torch.bfloat16) else _SUM_TOLERANCE
-    scores = scores.double()
-    if bool((scores >= 0).all()) and _sum_to_one(scores, tolerance):
-        return "probabilities"
-    if bool((scores <= 0).all()) and _sum_to_one(scores.exp(), tolerance):
-        return "log-probabilities"
-    return "logits"
-
-
-def _sum_to_one(rows: Tensor, tolerance: float) -> bool:
-    return bool(((rows.sum(dim=1) - 1).abs() <= tolerance).all())
-
-
-def _unpacked(raw: object) -> tuple[Tensor | None, str | None]:
-    """The scores inside of a module's return value, and a note on where they were found."""
-    if isinstance(raw, Tensor):
-        return raw, None
-    held = raw.get("logits") if isinstance(raw, Mapping) else getattr(raw, "logits", None)
-    if isinstance(held, Tensor):
-        return held, f"the logits were taken out of the {type(raw).__name__} that the module returns"
-    parts = list(raw.values()) if isinstance(raw, Mapping) else list(raw) if isinstance(raw, tuple | list) else []
-    first = next((part for part in parts if isinstance(part, Tensor)), None)
-    return first, f"the first tensor of the {type(raw).__name__} that the module returns is taken as its logits"
-
-
-class _RandomState:
-    """A generator state of its own for the module, so that torch's global one is neither moved nor read."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device if device.type == "cuda" else None
-        on_cuda = None if self._cuda is None else torch.Generator(device=self._cuda).manual_seed(0).get_state()
-        self.state: tuple[Tensor, Tensor | None] = (torch.Generator().manual_seed(0).get_state(), on_cuda)
-
-    @contextmanager
-    def private(self) -> Iterator[None]:
-        """Swap the private state in, and out again, wherever it has advanced to."""
-        before = self._current()
-        self._set(self.state)
-        try:
-            yield
-        finally:
-            self.state = self._current()
-            self._set(before)
-
-    def _current(self) -> tuple[Tensor, Tensor | None]:
-        return torch.get_rng_state(), None if self._cuda is None else torch.cuda.get_rng_state(self._cuda)
-
-    def _set(self, state: tuple[Tensor, Tensor | None]) -> None:
-        torch.set_rng_state(state[0])
-        if self._cuda is not None and state[1] is not None:
-            torch.cuda.set_rng_state(state[1], self._cuda)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ..harness.errors import UsageError
 from ..harness.results import Result
+from .adversarial import write_adversarial
 from .atomic import write_atomic
 from .html import render_html
 from .json_report import read_json, render_json
 from .junit import render_junit
 
-__all__ = ["FORMATS", "read_json", "render_html", "render_json", "render_junit", "write_reports"]
+__all__ = ["FORMATS", "read_json", "render_html", "render_json", "render_junit", "write_adversarial", "write_reports"]
 
 _WRITERS: dict[str, tuple[str, Callable[[Result], bytes]]] = {
     "json": ("result.json", lambda result: render_json(result).encode("utf-8")),

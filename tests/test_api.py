@@ -278,3 +278,12 @@ def test_a_classifier_of_ones_own(make_problem: Callable[..., Any], linear: nn.M
     x, y = samples(linear)
     classifier = make_problem(linear, x, y, 0.1).target.pipeline.classifier
     assert outcomes(run(classifier, x, y, epsilon=0.03)) == outcomes(run(linear, x, y, epsilon=0.03))
+
+
+def test_a_target_is_another_class() -> None:
+    """A sample's own class as its target would count the untouched sample as broken."""
+    x = torch.rand(3, 12)
+    module = Linear3()
+    y = module(x).argmax(1)
+    with pytest.raises(DataError, match="its own class"):
+        robcheck.evaluate(module, x, y, targets=y, epsilon=0.1)

@@ -64,6 +64,9 @@ def test_verdicts_and_reports(run, tmp_path):
         result = json.loads((tmp_path / folder / "result.json").read_text())
         assert result["verdict"] == verdict
         assert (tmp_path / folder / "report.html").stat().st_size > 10_000
+        points = np.load(tmp_path / folder / "adversarial.npz")
+        assert points["x"].shape == (200, *DIGITS)
+        assert points["broken"].sum() == sum(sample["outcome"] == "broken" for sample in result["samples"])
         assert (tmp_path / folder / "junit.xml").read_text().startswith("<?xml")
 
 

@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
 def make(x: Tensor, y: Tensor, recipe: dict[str, Any]) -> nn.Module:
     """A network trained by a recipe; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)
         network = small_cnn(x.shape[1], x.shape[2], int(y.max()) + 1)
     return train(network, x, y, seed=SEED, **recipe)
 

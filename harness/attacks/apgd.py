@@ -19,7 +19,7 @@ from .best import Best
 from .dead_gradient import usable
 from .diversified import diversified_start
 from .spec import AttackConfig
-from .target_classes import likely_targets
+from .starts import starts
 
 _MOMENTUM = 0.75
 _ENOUGH = 0.75
@@ -40,23 +40,22 @@ class APGD(AttackConfig):
 def apgd(problem: Problem, config: APGD) -> Tensor:
     """Proposals (N, ...) of the best iterate over all targets and restarts."""
     best = Best(problem)
-    untargeted = config.targets == 0 or problem.goal.targets is not None
-    classes = None if untargeted else likely_targets(problem, config.targets)
-    rounds = 1 if classes is None else classes.shape[1]
-    for number in range(rounds * config.restarts):
-        index = (~best.broken).nonzero().squeeze(1)
-        if len(index) == 0:
-            break
-        part = problem.select(index)
-        toward = None if classes is None else classes[index, number % rounds]
-        objective = Objective(config.loss, part.goal, toward)
-        first = number * (config.steps + 10)
+    plan = starts(
+        problem,
+        lambda: ~best.broken,
+        config.loss,
+        targets=config.targets,
+        restarts=config.restarts,
+        steps=config.steps,
+    )
+    for start in plan:
+        part, first = start.problem, start.step
         if part.ball.norm == "l1":
-            ascend_l1(part, objective, config.steps, best, index, first)
+            ascend_l1(part, start.objective, config.steps, best, start.index, first)
             continue
         diversified = config.start == "diversified"
-        start = diversified_start(part, first) if diversified else part.ball.random_start(part.stream, first)
-        _ascend(part, objective, config.steps, best, index, start, first + 2)
+        x = diversified_start(part, first) if diversified else part.ball.random_start(part.stream, first)
+        _ascend(part, start.objective, config.steps, best, start.index, x, first + 2)
     return best.x
 
 

@@ -22,11 +22,12 @@ _SPARSER = 0.95
 def ascend_l1(problem: Problem, objective: Objective, steps: int, best: Best, index: Tensor, first: int) -> None:
     """One start; whatever is found inside the true radius is reported to `best`."""
     x = problem.ball.with_eps(3 * problem.ball.eps).random_start(problem.stream, first)
-    for number, (radius, share) in enumerate(((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))):
+    for radius, begin, end in ((3.0, 0.0, 0.3), (2.0, 0.3, 0.6), (1.0, 0.6, 1.0)):
         wide = problem.ball.with_eps(radius * problem.ball.eps)
         inner = Problem(problem.x, problem.goal, wide, problem.target, problem.stream)
         climb = _Climb(inner, objective, wide.project(x), index)
-        x = climb.run(max(1, round(share * steps)), best if radius == 1.0 else None, first + 2 + number * steps)
+        count = max(1, round(end * steps) - round(begin * steps))
+        x = climb.run(count, best if radius == 1.0 else None, first + 2 + round(begin * steps))
 
 
 class _Climb:

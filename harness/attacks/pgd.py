@@ -19,7 +19,7 @@ from .best import Best
 from .dead_gradient import usable
 from .diversified import diversified_start
 from .spec import AttackConfig
-from .target_classes import likely_targets
+from .starts import starts
 
 
 class PGD(AttackConfig):
@@ -40,22 +40,21 @@ class PGD(AttackConfig):
 def pgd(problem: Problem, config: PGD) -> Tensor:
     """Proposals (N, ...) of the best iterate over all targets and restarts."""
     best = Best(problem)
-    untargeted = config.targets == 0 or problem.goal.targets is not None
-    classes = None if untargeted else likely_targets(problem, config.targets)
-    rounds = 1 if classes is None else classes.shape[1]
-    for number in range(rounds * config.restarts):
-        index = (~best.broken).nonzero().squeeze(1)
-        if len(index) == 0:
-            break
-        part = problem.select(index)
-        toward = None if classes is None else classes[index, number % rounds]
-        first = number * (config.steps + 10)
-        start = _start(part, config, number, first)
-        _climb(part, Objective(config.loss, part.goal, toward), config, best, index, start, first)
+    plan = starts(
+        problem,
+        lambda: ~best.broken,
+        config.loss,
+        targets=config.targets,
+        restarts=config.restarts,
+        steps=config.steps,
+    )
+    for start in plan:
+        x = _first_point(start.problem, config, start.number, start.step)
+        _climb(start.problem, start.objective, config, best, start.index, x, start.step)
     return best.x
 
 
-def _start(problem: Problem, config: PGD, restart: int, step: int) -> Tensor:
+def _first_point(problem: Problem, config: PGD, restart: int, step: int) -> Tensor:
     if config.start == "sample" and restart == 0:
         return problem.x
     if config.start == "diversified":

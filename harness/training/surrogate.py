@@ -73,7 +73,8 @@ def train_surrogate(
         progress: called with 1 after every training step.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, which reseeds every CUDA device too.
+        torch.default_generator.manual_seed(seed)
         network = _network(x, classes).to(x.device)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     order = Stream.create(seed, "surrogate", torch.zeros(1, dtype=torch.int64))
