@@ -283,7 +283,7 @@ def test_a_classifier_of_ones_own(make_problem: Callable[..., Any], linear: nn.M
 def test_a_target_is_another_class() -> None:
     """A sample's own class as its target would count the untouched sample as broken."""
     x = torch.rand(3, 12)
-    module = Linear3()
+    module = nn.Linear(12, 3)
     y = module(x).argmax(1)
     with pytest.raises(DataError, match="its own class"):
         robcheck.evaluate(module, x, y, targets=y, epsilon=0.1)
