@@ -97,8 +97,6 @@ class AttackRecord(_Record):
     """Of those, replayed as broken on the deployed model."""
     invalid: int = 0
     """Proposals outside the ball or the box, or not finite: never counted."""
-    not_confirmed: int = 0
-    """Proposals that fooled the twin but not the deployed model."""
     robust_accuracy: float | None = None
     """Worst case over this and all attacks before it."""
     forward: int = 0
