@@ -65,12 +65,9 @@ def description(name: str) -> list[RenderableType]:
         for column in ("name", "attack", "parameters"):
             table.add_column(column, overflow="fold")
         for request in suite.attacks:
-            given = {k: v for k, v in request.config.model_dump(exclude={"attack"}).items() if v is not None}
-            if request.samples is not None:
-                given["samples"] = request.samples
-            if request.closest < 1:
-                given |= {"closest": request.closest, "at_least": request.at_least}
-            table.add_row(request.name, request.config.attack, ", ".join(f"{k}={v}" for k, v in given.items()))
+            table.add_row(
+                request.name, request.config.attack, ", ".join(f"{k}={v}" for k, v in request.parameters.items())
+            )
         threat = Text(f"default threat: {suite.threat.norm}, eps {suite.threat.epsilon:.4g}")
         return [Text.assemble((name, "bold"), f"  {suite.description}"), threat, table]
     known = [*ATTACKS, *DEFENSES, *builtin_suites()]

@@ -1,7 +1,7 @@
 """Which attack on what gradient, and why: a pure function of the suite, the threat and what is known of the target."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,15 @@ class Request(BaseModel):
     norms: tuple[Norm, ...] | None = None
     """The norms in which this entry is worth its passes; all that the attack has, unless given."""
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The attack's parameters, and of the request's own those that say something."""
+        own: dict[str, Any] = {"samples": self.samples, "norms": self.norms}
+        if self.closest < 1:
+            own |= {"closest": self.closest, "at_least": self.at_least}
+        every = self.config.model_dump(exclude={"attack"}) | own
+        return {key: value for key, value in every.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -58,15 +67,10 @@ class Step:
     def entry(self) -> PlanEntry:
         """The same as a record."""
         config = self.request.config
-        parameters = config.model_dump(exclude={"attack"})
-        if self.request.samples is not None:
-            parameters["samples"] = self.request.samples
-        if self.request.closest < 1:
-            parameters |= {"closest": self.request.closest, "at_least": self.request.at_least}
         return PlanEntry(
             name=self.request.name,
             attack=config.attack,
-            parameters=parameters,
+            parameters=self.request.parameters,
             gradient=None if self.blackbox else self.gradient,
             eot=self.draws,
             reason=self.reason,
