@@ -2,6 +2,7 @@
 
 import copy as copying
 import re
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ..harness.classifier import Forward, GradientKind
 from ..harness.errors import DeviceError, ModelError, RobcheckError
 from ..harness.model_info import ModelInfo, Twin
+from .borrowed import as_deployed
 from .module_output import output_kind, unpacked
 from .preprocessing import Layout, Preprocessing
 from .private_random import RandomState
@@ -41,7 +43,9 @@ def wrap_module(
     notes: tuple[str, ...] = (),
     copy: bool = True,
 ) -> "TorchClassifier":
-    """The module behind the Classifier contract; the caller's own module stays as it is, for a copy is taken.
+    """The module behind the Classifier contract; the caller's own module stays as it is.
+
+    It is used where it lies, in evaluation mode for each call; only one that lies on another device is copied.
 
     Args:
         module: (N, ...) -> (N, K), in the units that `input_range` or `mean` and `std` name.
@@ -49,7 +53,7 @@ def wrap_module(
         bounds: the range of the caller's pixels.
         input_range: the range that the module expects; None is `bounds`.
         layout: "nhwc" if the module wants (N, H, W, C); callers always give (N, C, H, W).
-        copy: False for a module that nobody else uses.
+        copy: False for a module that nobody else uses, which may be moved and switched for good.
 
     Raises:
         UsageError: the preprocessing contradicts itself.
@@ -59,9 +63,14 @@ def wrap_module(
     device = resolve_device(device)
     digest = sha256 or state_sha256(module)
     found = list(notes)
-    if copy:
-        module = _copied(module, found)
-    _settle(module, found, tell=copy)
+    borrowed = copy and _lies_on(module, device)
+    if borrowed:
+        _tell(module, found)
+    else:
+        module = _copied(module, found) if copy else module
+        _settle(module, found, tell=copy)
+    with as_deployed(module) if borrowed else nullcontext():
+        obstacles = _obstacles(module)
     info = ModelInfo(
         name=name or type(module).__name__,
         format="torch",
@@ -71,12 +80,20 @@ def wrap_module(
         classes=classes,
         device=device,
         sha256=digest,
-        obstacles=_obstacles(module),
+        obstacles=obstacles,
         twin=Twin(available=True, reason="the module itself"),
         trust=trust,
         notes=tuple(found),
     )
-    return TorchClassifier(module.to(device), preprocessing=preprocessing, info=info)
+    if not borrowed:
+        module = module.to(device)
+    return TorchClassifier(module, preprocessing=preprocessing, info=info, borrowed=borrowed)
+
+
+def _lies_on(module: nn.Module, device: str) -> bool:
+    wanted = torch.device(device)
+    tensors = [*module.parameters(), *module.buffers()]
+    return all(t.device.type == wanted.type and wanted.index in (None, t.device.index) for t in tensors)
 
 
 def resolve_device(name: str) -> str:
@@ -112,24 +129,35 @@ def _copied(module: nn.Module, notes: list[str]) -> nn.Module:
 
 def _settle(module: nn.Module, notes: list[str], *, tell: bool) -> None:
     """Evaluation mode and no gradient on the weights, in place; `tell` if the module was in training mode."""
-    training = [name or "the module itself" for name, part in module.named_modules() if part.training]
+    if tell:
+        _tell(module, notes)
     for part in module.modules():
         try:
             part.eval()
         except NotImplementedError:  # programs from torch.export have their mode built in
             notes.append("the program keeps the mode in which it was exported")
-            training = []
             break
-    if tell and training:
+    if not tell:
+        notes.extend(_left_training(module))
+    for weight in module.parameters():
+        weight.requires_grad_(False)
+
+
+def _tell(module: nn.Module, notes: list[str]) -> None:
+    """Note what was in training mode, and what no switch reaches."""
+    training = [name or "the module itself" for name, part in module.named_modules() if part.training]
+    if training:
         notes.append(
             f"{len(training)} of its parts were in training mode (first: {training[0]}): evaluated in evaluation mode"
         )
-    notes.extend(
+    notes.extend(_left_training(module))
+
+
+def _left_training(module: nn.Module) -> list[str]:
+    return [
         f"the modules in the plain list or dictionary {name!r} stay in training mode: put them into nn.ModuleList"
         for name in _hidden(module)
-    )
-    for weight in module.parameters():
-        weight.requires_grad_(False)
+    ]
 
 
 def _hidden(module: nn.Module) -> list[str]:
@@ -165,9 +193,12 @@ def _obstacles(module: nn.Module) -> dict[str, str]:
 class TorchClassifier:
     """A frozen module behind the Classifier contract."""
 
-    def __init__(self, module: nn.Module, *, preprocessing: Preprocessing, info: ModelInfo) -> None:
+    def __init__(
+        self, module: nn.Module, *, preprocessing: Preprocessing, info: ModelInfo, borrowed: bool = False
+    ) -> None:
         self.preprocessing = preprocessing
         self._module = module
+        self._borrowed = borrowed
         self._info = info
         self._device = torch.device(info.device)
         types = {weight.dtype for weight in module.parameters() if weight.is_floating_point()}
@@ -224,7 +255,7 @@ class TorchClassifier:
     def _scores(self, inputs: Tensor) -> Tensor:
         """The module's own (N, K) output, whatever it is packed in."""
         try:
-            with self._random.private():
+            with self._random.private(), as_deployed(self._module) if self._borrowed else nullcontext():
                 raw = self._module(inputs.to(self._dtype))
         except (RobcheckError, torch.OutOfMemoryError, MemoryError):
             raise

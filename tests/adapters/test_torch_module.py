@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -256,13 +256,27 @@ def test_modules_in_a_plain_list_are_pointed_out() -> None:
     assert "'blocks'" in wrap_module(Listed().eval()).info.notes[0]
 
 
-def test_a_module_that_cannot_be_copied_is_used_as_it_is() -> None:
-    module = net()
-    module.lock = threading.Lock()  # type: ignore[assignment]
+def test_the_callers_own_module_answers_and_keeps_its_state() -> None:
+    """No copy is taken (with a lock inside none could be): the caller's counters and hooks see every call."""
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.seen = net(), 0
+            self.lock = threading.Lock()
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen += len(x)
+            return cast(Tensor, self.inner(x))
+
+    module = Counting()
     classifier = wrap_module(module)
-    assert "cannot be copied" in classifier.info.notes[0]
-    assert not module.training
-    assert classifier.logits(X).shape == (6, 5)
+    classifier.logits(X)
+    assert module.seen == len(X)
+    assert module.training
+    assert all(weight.requires_grad for weight in module.parameters())
+    module.inner.register_forward_hook(lambda *_: pytest.fail("training") if module.inner.training else None)
+    classifier.logits(X)
 
 
 def test_an_error_of_the_house_passes_through() -> None:
