@@ -23,6 +23,9 @@ from .harness.results import DataRecord, Gate, Result
 from .harness.summary import summarise
 from .suites import Suite, load_suite
 
+_ROUNDING = 1e-2
+"""Share of a box's width by which rounding to float32 may move its sides."""
+
 
 def evaluate(
     model: Any,
@@ -76,6 +79,12 @@ def evaluate(
         UnfinishedError: the device was lost; its `result` attribute holds what was computed.
     """
     started = time.perf_counter()
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
+    if not isinstance(suite, str | Path | Suite):
+        raise UsageError(f"suite is a {type(suite).__name__}; give a name, a path or a Suite")
+    if isinstance(defenses, str):
+        defenses = [defenses]
     chosen = load_suite(suite)
     place = resolve_device(device)
     classifier = _classifier(model, place)
@@ -189,7 +198,7 @@ def _radii(epsilon: Any, samples: Tensor, norm: Norm) -> Tensor:
         )
     if not bool((radii.isfinite() & (radii >= 0)).all()):
         raise UsageError("epsilon has to be a finite number that is not negative")
-    if norm == "l0" and bool((radii < 1).any()):
+    if norm == "l0" and bool(((radii < 1) | (radii != radii.round())).any()):
         raise UsageError("in l0 epsilon counts features; give a whole number of at least 1")
     return radii
 
@@ -205,6 +214,7 @@ def _box(box: tuple[Any, Any], samples: Tensor, norm: str | None, stages: tuple[
         raise DataError(
             f"box does not fit x of shape {tuple(samples.shape)}; give lower and upper of that shape"
         ) from error
+    _survives_float32(box, samples, lower, upper)
     bad = ~((lower <= upper) & lower.isfinite() & upper.isfinite()).flatten(1).all(dim=1)
     if bool(bad.any()):
         raise DataError(f"box of sample {int(bad.nonzero()[0])} is empty or not finite; lower must be at most upper")
@@ -212,6 +222,19 @@ def _box(box: tuple[Any, Any], samples: Tensor, norm: str | None, stages: tuple[
     if bool(outside.any()):
         raise DataError(f"sample {int(outside.nonzero()[0])} lies outside its box")
     return lower, upper
+
+
+def _survives_float32(box: tuple[Any, Any], samples: Tensor, lower: Tensor, upper: Tensor) -> None:
+    """Models are asked in float32: a box that rounding to it closes or moves would be another question."""
+    exact_lower, exact_upper = (_tensor(side, "box").double().broadcast_to(samples.shape) for side in box)
+    width = exact_upper - exact_lower
+    moved = torch.maximum((lower.double() - exact_lower).abs(), (upper.double() - exact_upper).abs())
+    lost = ((width > 0) & (moved > _ROUNDING * width)).flatten(1).any(dim=1)
+    if bool(lost.any()):
+        raise DataError(
+            f"the box of sample {int(lost.nonzero()[0])} is too narrow for float32 at values of this size; "
+            "scale the features, with the scaling inside the model"
+        )
 
 
 def _stage(defense: Stage | str) -> Stage:
@@ -237,7 +260,7 @@ def _gate(suite: Suite, threshold: float | None, on: str | None, confidence: flo
 
 
 def _at_least(least: int, value: int | None, name: str) -> int | None:
-    if value is not None and value < least:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
         raise UsageError(f"{name} is {value}; give a whole number of at least {least}")
     return value
 

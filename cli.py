@@ -30,6 +30,7 @@ from .options import (
     number,
     open_data,
     open_model,
+    undisturbed,
     write_all,
 )
 
@@ -84,7 +85,7 @@ def evaluate(
     confidence: Annotated[
         float | None, typer.Option(help="Of the interval.", show_default=False, rich_help_panel="Gate")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Folder for report.html, result.json and junit.xml.")] = Path(
         "robcheck-report"
     ),
@@ -154,8 +155,11 @@ def evaluate(
             if error.result is None:
                 raise
             failed, result = error, error.result
-    written = write_all(reports, result, out)
-    show_result(console, result, written)
+    show_result(console, result)
+    with undisturbed():
+        written = write_all(reports, result, out)
+    for path in written:
+        console.print(f"wrote {path}", style="dim", soft_wrap=True)
     if failed is not None:
         raise failed
     if not result.complete:
@@ -255,7 +259,7 @@ def _guarded() -> int:
         return _complain(str(error), error.exit_code)
     except MemoryError:
         return _complain("out of memory; give a smaller --batch-size or fewer --samples", 5)
-    except Exception:
+    except (Exception, SystemExit):
         traceback.print_exc()
         return _complain("internal error: please report the lines above", 70)
 

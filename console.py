@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -112,8 +111,8 @@ def plan_table(plan: list[PlanEntry]) -> Table:
     return table
 
 
-def show_result(console: Console, result: Result, written: list[Path]) -> None:
-    """Verdict, numbers, findings, where the reports lie."""
+def show_result(console: Console, result: Result) -> None:
+    """Findings, numbers, verdict."""
     console.print()
     for finding in result.findings:
         console.print(finding_text(finding))
@@ -144,8 +143,6 @@ def show_result(console: Console, result: Result, written: list[Path]) -> None:
     console.print(
         Text.assemble((f"{result.verdict}", f"bold {_COLOURS[result.verdict]}"), (f"  {result.explanation}", ""))
     )
-    for path in written:
-        console.print(Text(f"wrote {path}", style="dim"), soft_wrap=True)
 
 
 def finding_text(finding: Finding) -> Text:

@@ -1,6 +1,10 @@
 """The options of the command line, and how their texts become values."""
 
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -176,15 +180,29 @@ def check_writable(out: Path) -> None:
         raise UsageError(f"--out {out}: cannot write there ({error.strerror}); give another folder") from error
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Reports are written to the end: a second Ctrl-C has to wait for them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def write_all(reports: Any, result: Any, out: Path) -> list[Path]:
     """The reports; when they cannot be written there, the numbers at least are kept in a temporary folder."""
     try:
         return [*reports.write_reports(result, out), reports.write_adversarial(result, out)]
     except UnfinishedError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="robcheck-"))
         try:
+            rescue = Path(tempfile.mkdtemp(prefix="robcheck-"))
             reports.write_reports(result, rescue, formats=("json",))
-        except UnfinishedError:
+        except (UnfinishedError, OSError):
             print(result.model_dump_json(exclude={"gallery"}))
             raise UnfinishedError(f"{error}; the result was printed instead") from error
         raise UnfinishedError(f"{error}; the result is kept in {rescue}") from error

@@ -255,11 +255,19 @@ class TorchClassifier:
     def _scores(self, inputs: Tensor) -> Tensor:
         """The module's own (N, K) output, whatever it is packed in."""
         try:
-            with self._random.private(), as_deployed(self._module) if self._borrowed else nullcontext():
-                raw = self._module(inputs.to(self._dtype))
+            with (
+                self._random.private(),
+                as_deployed(self._module) if self._borrowed else nullcontext(),
+                # TF32 rounds differently for different batch sizes, which no check could tell from a defect.
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+                if self._device.type == "cuda"
+                else nullcontext(),
+            ):
+                # A copy, because somebody else's code may change its input in place.
+                raw = self._module(inputs.to(self._dtype).clone())
         except (RobcheckError, torch.OutOfMemoryError, MemoryError):
             raise
-        except Exception as error:  # somebody else's code
+        except (Exception, SystemExit) as error:  # somebody else's code
             raise ModelError(
                 f"{self._info.name} fails on an input of shape {tuple(inputs.shape)} ({first_line(error)}): "
                 "check the shape of the samples, --layout and the model's code"

@@ -10,7 +10,7 @@ from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
 from .execution.job import Job
 from .execution.observer import Observer, Silent
-from .execution.probe import SAMPLES, probe_gradient, probe_model
+from .execution.probe import SAMPLES, Asker, probe_gradient
 from .planner import Step, plan
 
 _T = TypeVar("_T")
@@ -28,6 +28,8 @@ class Evaluated:
     probe: Probe
     steps: list[Step]
     unbounded: Unbounded | None
+    drift: float
+    """Between the first samples' answers before and after the attacks."""
     complete: bool
     error: UnfinishedError | None
     """Why the run could not finish; what was computed is kept."""
@@ -41,9 +43,10 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
     """
     observer = observer or Silent()
     campaign = Campaign.begin(job, observer)
-    probe, steps, unbounded = Probe(), list[Step](), None
+    probe, steps, unbounded, drift = Probe(), list[Step](), None, 0.0
     try:
-        probe = _questioned(lambda: probe_model(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter))
+        asker = Asker(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter)
+        probe = _questioned(lambda: asker.probe(campaign.batch))
         noisy = probe.difference > THRESHOLD
         campaign.pipeline = replace(job.pipeline, noisy_classifier=noisy, cut_gradient=probe.cut_gradient)
         steps = plan(job.requests, campaign.pipeline, job.norm, targeted=job.targets is not None)
@@ -54,13 +57,14 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
         campaign.attack(steps)
         unbounded = campaign.unbounded(steps)
         campaign.final_score(SCORING_DRAWS)
+        drift = asker.drift()
     except KeyboardInterrupt:
         campaign.interrupt(steps)
-        return Evaluated(job, campaign, probe, steps, unbounded, False, None)
+        return Evaluated(job, campaign, probe, steps, unbounded, drift, False, None)
     except UnfinishedError as error:
         campaign.interrupt(steps)
-        return Evaluated(job, campaign, probe, steps, unbounded, False, error)
-    return Evaluated(job, campaign, probe, steps, unbounded, True, None)
+        return Evaluated(job, campaign, probe, steps, unbounded, drift, False, error)
+    return Evaluated(job, campaign, probe, steps, unbounded, drift, True, None)
 
 
 def _questioned(ask: Callable[[], _T]) -> _T:

@@ -21,11 +21,11 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
     """Findings, verdict and every number of an evaluation."""
     job, campaign = done.job, done.campaign
     ledger, n = campaign.ledger, len(job.x)
-    unknown = int((~ledger.seen).sum()) if not done.complete else 0
-    evaluated = n - unknown
+    unknown = int(ledger.unknown.sum())
+    evaluated = int(ledger.seen.sum())
     clean = float(ledger.clean_rate.sum()) / max(evaluated, 1)
     findings = _findings(done, clean, evaluated)
-    judgement = judge(ledger.robust, unknown, n, job.gate, findings)
+    judgement = judge(ledger.proven, unknown, n, job.gate, findings)
     samples = [_sample(done, i) for i in range(n)]
     info = _info(done)
     result = Result(
@@ -36,7 +36,7 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
         against_pass=judgement.against_pass,
         complete=done.complete,
         clean_accuracy=clean,
-        robust_accuracy=ledger.robust / max(evaluated, 1),
+        robust_accuracy=ledger.proven / max(n - unknown, 1),
         interval=judgement.interval,
         stochastic=campaign.pipeline.random,
         model=info,
@@ -76,6 +76,8 @@ def _findings(done: Evaluated, clean: float, evaluated: int) -> list[Finding]:
             blackbox_only=campaign.blackbox_only,
             unbounded=done.unbounded,
             complete=done.complete,
+            zero_radii=int((done.campaign.ball.eps <= 0).sum()),
+            drift=done.drift,
         )
     )
 
@@ -84,7 +86,7 @@ def _sample(done: Evaluated, i: int) -> SampleRecord:
     ledger, job = done.campaign.ledger, done.job
     passes = done.campaign.meter.sample(i)
     outcome: Outcome = "survived"
-    if not bool(ledger.seen[i]):
+    if bool(ledger.unknown[i]):
         outcome = "not_evaluated"
     elif not bool(ledger.right[i]):
         outcome = "clean_error"

@@ -30,7 +30,7 @@ def judge(robust: float, unknown: int, n: int, gate: Gate, findings: list[Findin
     high = clopper_pearson(min(n, robust + unknown), n, gate.confidence)[1]
     against = [f"{f.code}: {f.message}" for f in findings if f.severity == "severe"]
     if unknown:
-        against.append(f"NOT_EVALUATED: {unknown} of {n} samples were not evaluated.")
+        against.append(f"NOT_EVALUATED: {unknown} of {n} samples were not evaluated, or not attacked.")
     threshold = gate.min_robust_accuracy
     if threshold is None:
         text = "No gate was set (--min-robust-accuracy)."

@@ -201,8 +201,12 @@ def test_batches_and_ids(linear: nn.Module) -> None:
     for batch in (1, 7):
         result = run(model, x, y, epsilon=0.03, suite=mixed, batch_size=batch)
         assert torch.equal(result.adversarial, whole.adversarial)
-        assert result.samples == whole.samples
-        assert result.passes == whole.passes
+        # The probe asks once in a batch as large as the attacks will use, so its cost alone depends on that size.
+        bare = {"forward", "backward"}
+        assert [s.model_dump(exclude=bare) for s in result.samples] == [
+            s.model_dump(exclude=bare) for s in whole.samples
+        ]
+        assert {**result.passes.phases, "controls": None} == {**whole.passes.phases, "controls": None}
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     moved = run(model, x[order], y[order], epsilon=0.03, suite=mixed, ids=order)
     assert [s.id for s in moved.samples] == order.tolist()

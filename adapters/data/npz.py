@@ -29,7 +29,7 @@ def load_npz(path: Path, wanted: Wanted) -> Samples:
         with np.load(path, allow_pickle=False) as file:
             first, second = _pair(file.files, path, wanted.split)
             x, y = file[first], file[second]
-            names = tuple(map(str, file["class_names"])) if "class_names" in file.files else ()
+            names = tuple(map(str, file["class_names"].ravel())) if "class_names" in file.files else ()
     except DataError:
         raise
     except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:

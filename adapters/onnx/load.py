@@ -85,6 +85,9 @@ class _Built:
 
 def _build_twin(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> _Built:
     wanted, behind = tap(checked.model, answer.name, answer.kind == "labels")
+    if answer.kind == "labels" and "ArgMax" not in behind:
+        # Something stands between the scores and the label: what the twin would answer are no scores.
+        return _Built(None, Twin(available=False, reason="the labels do not come straight from an ArgMax"), wanted)
     if behind and answer.kind == "logits":
         wanted, behind = answer.name, ""
     translation = translate(checked.model, checked.path.parent, deployed.input.name, wanted)

@@ -83,7 +83,12 @@ def choose(path: Path, names: list[str], values: list[Any], batch: int) -> tuple
 def pseudo_logits(answer: Answer, raw: Tensor) -> Tensor:
     """Scores of the file -> float32 (N, K) with the same argmax."""
     if answer.kind == "labels":
-        labels = raw.reshape(-1).long()
-        return functional.one_hot(labels.clamp(min=0), answer.classes or -1).float()
+        labels, classes = raw.reshape(-1).long(), answer.classes or 0
+        if bool(((labels < 0) | (labels >= classes)).any()):
+            raise ModelError(
+                f"the file answers with the label {int(labels[(labels < 0) | (labels >= classes)][0])}, which is none "
+                f"of the {classes} classes counted from 0; export it with scores"
+            )
+        return functional.one_hot(labels, classes).float()
     scores = as_matrix(raw).float()
     return scores.clamp(min=SMALLEST).log() if answer.kind == "probabilities" else scores

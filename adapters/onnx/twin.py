@@ -108,7 +108,8 @@ def choose_strategy(twin: TorchTwin, x: Tensor) -> int:
         raise
     except Exception as error:
         raise UntranslatableError(f"the twin failed: {first_line(error)}") from error
-    options: tuple[Strategy, ...] = ("direct", "vmap") if twin.batch in (None, 1) else ("direct",)
+    # A larger fixed batch may be written into a Reshape, which a few samples cannot tell: those stay in the loop.
+    options: tuple[Strategy, ...] = ("direct", "vmap") if twin.batch in (None, 1) else ()
     twin.strategy = "loop"
     for option in options:
         try:

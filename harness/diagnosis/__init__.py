@@ -14,8 +14,10 @@ from .nan_output import nan_output
 from .no_gradient import no_gradient
 from .nondeterministic import nondeterministic
 from .records import Probe, Records, Unbounded
+from .state_changed import state_changed
 from .twin_parity import twin_parity
 from .unbounded_fails import unbounded_fails
+from .zero_radius import zero_radius
 
 CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
     incomplete,
@@ -23,6 +25,8 @@ CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
     nan_output,
     nondeterministic,
     batch_dependent,
+    state_changed,
+    zero_radius,
     no_gradient,
     dead_gradient,
     twin_parity,

@@ -56,3 +56,7 @@ class Records:
     """Samples that fell to a black-box attack after every gradient attack had failed on them."""
     unbounded: Unbounded | None = None
     complete: bool = True
+    zero_radii: int = 0
+    """Samples whose ball is a single point."""
+    drift: float = 0.0
+    """Between the first samples' answers before and after the attacks, as `Probe.difference`."""

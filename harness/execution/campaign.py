@@ -198,6 +198,7 @@ class Campaign(Scene):
     def _judge(self, record: AttackRecord, step: Step, rows: Tensor, z: Tensor) -> None:
         """Replay proposals on the deployed model; only points inside ball and box count."""
         record.attempted += len(rows)
+        self.ledger.attacked[rows] = True
         ball = self.ball.select(rows)
         valid = ball.contains(z)
         record.invalid += int((~valid).sum())

@@ -24,6 +24,8 @@ class Ledger:
         """Best score of any candidate: how close the sample came to falling."""
         self.seen = torch.zeros(n, dtype=torch.bool)
         """Clean pass done."""
+        self.attacked = torch.zeros(n, dtype=torch.bool)
+        """At least one attack has come to its end on this sample."""
         self.by: list[str | None] = [None] * n
         """The attack that made the worst case found; None while that is the clean sample."""
 
@@ -39,8 +41,18 @@ class Ledger:
 
     @property
     def robust(self) -> float:
-        """Sum over samples of how often each is right on its worst case."""
+        """Sum over samples of how often each is right on its worst case so far."""
         return float(torch.where(self.right, self.rate, torch.zeros_like(self.rate)).sum())
+
+    @property
+    def unknown(self) -> Tensor:
+        """Never judged, or right when clean and never attacked: no evidence of anything, (n,)."""
+        return ~self.seen | (self.right & ~self.attacked)
+
+    @property
+    def proven(self) -> float:
+        """`robust` without the samples of which nothing is known."""
+        return float(torch.where(self.right & ~self.unknown, self.rate, torch.zeros_like(self.rate)).sum())
 
     def standing_rows(self, closest: float = 1.0, at_least: int = 1, at_most: int | None = None) -> Tensor:
         """Positions of standing samples, in order; a part of them is the part closest to the boundary."""
