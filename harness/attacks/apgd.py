@@ -40,15 +40,7 @@ class APGD(AttackConfig):
 def apgd(problem: Problem, config: APGD) -> Tensor:
     """Proposals (N, ...) of the best iterate over all targets and restarts."""
     best = Best(problem)
-    plan = starts(
-        problem,
-        lambda: ~best.broken,
-        config.loss,
-        targets=config.targets,
-        restarts=config.restarts,
-        steps=config.steps,
-    )
-    for start in plan:
+    for start in starts(problem, best, config):
         part, first = start.problem, start.step
         if part.ball.norm == "l1":
             ascend_l1(part, start.objective, config.steps, best, start.index, first)

@@ -40,15 +40,7 @@ class PGD(AttackConfig):
 def pgd(problem: Problem, config: PGD) -> Tensor:
     """Proposals (N, ...) of the best iterate over all targets and restarts."""
     best = Best(problem)
-    plan = starts(
-        problem,
-        lambda: ~best.broken,
-        config.loss,
-        targets=config.targets,
-        restarts=config.restarts,
-        steps=config.steps,
-    )
-    for start in plan:
+    for start in starts(problem, best, config):
         x = _first_point(start.problem, config, start.number, start.step)
         _climb(start.problem, start.objective, config, best, start.index, x, start.step)
     return best.x

@@ -1,12 +1,14 @@
 """The starts of an attack: class by class and restart by restart, each for what still stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
 from ..decision import LossName, Objective
 from ..target import Problem
+from .best import Best
 from .target_classes import likely_targets
 
 SPARE = 10
@@ -25,27 +27,40 @@ class Start:
     """The first step number of this start; no other start uses the numbers up to the next."""
 
 
-def starts(
-    problem: Problem, standing: Callable[[], Tensor], loss: LossName, *, targets: int, restarts: int, steps: int
-) -> Iterator[Start]:
-    """Every start in turn: all targets, likeliest first, then all again for each restart.
+class Repeated(Protocol):
+    """The parameters of an attack that starts more than once."""
 
-    Args:
-        problem: of N samples.
-        standing: which samples are still to be attacked, (N,), asked before each start.
-        loss: of the objective.
-        targets: how many wrong classes to aim at; 0 is untargeted, as is a goal that names its own class.
-        restarts: starts per target.
-        steps: steps per start.
-    """
+    @property
+    def loss(self) -> LossName:
+        """Of the objective."""
+        ...
+
+    @property
+    def targets(self) -> int:
+        """How many wrong classes to aim at; 0 is untargeted, as is a goal that names its own class."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """Starts per target."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Steps per start."""
+        ...
+
+
+def starts(problem: Problem, best: Best, config: Repeated) -> Iterator[Start]:
+    """Every start in turn, for what `best` has not broken yet: all targets, likeliest first, then again per restart."""
     classes = None
-    if targets > 0 and problem.goal.targets is None:
-        classes = likely_targets(problem, targets)
+    if config.targets > 0 and problem.goal.targets is None:
+        classes = likely_targets(problem, config.targets)
     rounds = 1 if classes is None else classes.shape[1]
-    for number in range(rounds * restarts):
-        index = standing().nonzero().squeeze(1)
+    for number in range(rounds * config.restarts):
+        index = (~best.broken).nonzero().squeeze(1)
         if len(index) == 0:
             return
         part = problem.select(index)
         toward = None if classes is None else classes[index, number % rounds]
-        yield Start(number, part, index, Objective(loss, part.goal, toward), number * (steps + SPARE))
+        yield Start(number, part, index, Objective(config.loss, part.goal, toward), number * (config.steps + SPARE))
