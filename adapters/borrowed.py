@@ -1,9 +1,12 @@
 """Somebody else's module, used as it would be deployed and left as it was found."""
 
+import copy as copying
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+
+from .weights import first_line
 
 
 @contextmanager
@@ -25,3 +28,58 @@ def as_deployed(module: nn.Module) -> Iterator[None]:
             part.training = True
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def copied(module: nn.Module, notes: list[str]) -> nn.Module:
+    """A deep copy, or with a note the module itself where it cannot be copied."""
+    try:
+        return copying.deepcopy(module)
+    except Exception as error:  # a module may hold anything: locks, generators, tensors with a history
+        notes.append(
+            f"the module cannot be copied ({first_line(error)}), so it was itself put into evaluation mode and frozen"
+        )
+        return module
+
+
+def settle(module: nn.Module, notes: list[str], *, tell: bool) -> None:
+    """Evaluation mode and no gradient on the weights, in place; `tell` if the module was in training mode."""
+    if tell:
+        tell_training(module, notes)
+    for part in module.modules():
+        try:
+            part.eval()
+        except NotImplementedError:  # programs from torch.export have their mode built in
+            notes.append("the program keeps the mode in which it was exported")
+            break
+    if not tell:
+        notes.extend(_left_training(module))
+    for weight in module.parameters():
+        weight.requires_grad_(False)
+
+
+def tell_training(module: nn.Module, notes: list[str]) -> None:
+    """Note what was in training mode, and what no switch reaches."""
+    training = [name or "the module itself" for name, part in module.named_modules() if part.training]
+    if training:
+        notes.append(
+            f"{len(training)} of its parts were in training mode (first: {training[0]}): evaluated in evaluation mode"
+        )
+    notes.extend(_left_training(module))
+
+
+def _left_training(module: nn.Module) -> list[str]:
+    return [
+        f"the modules in the plain list or dictionary {name!r} stay in training mode: put them into nn.ModuleList"
+        for name in _hidden(module)
+    ]
+
+
+def _hidden(module: nn.Module) -> list[str]:
+    """Modules in plain lists and dictionaries, which torch neither finds, moves nor switches to evaluation mode."""
+    found = []
+    for prefix, part in module.named_modules():
+        for name, value in vars(part).items():
+            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            if name != "_modules" and any(isinstance(item, nn.Module) and item.training for item in held):
+                found.append(f"{prefix}.{name}".lstrip("."))
+    return found

@@ -17,8 +17,9 @@ from torch import nn
 
 from ..harness.classifier import Classifier
 from ..harness.errors import ModelError, RobcheckError, UnsafeModelError, UsageError
+from .device import resolve_device
 from .preprocessing import Layout, Preprocessing
-from .torch_module import Trust, resolve_device, wrap_module
+from .torch_module import Trust, wrap_module
 from .weights import WAY_OUT, apply_state_dict, file_kind, file_sha256, first_line, read_pickled, read_state_dict
 
 __all__ = ["load_model", "resolve_device"]

@@ -1,7 +1,6 @@
 """An nn.Module as a Classifier: evaluation mode, frozen weights, private randomness, one kind of output."""
 
 import copy as copying
-import re
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -9,22 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from ..harness.classifier import Forward, GradientKind
-from ..harness.errors import DeviceError, ModelError, RobcheckError
+from ..harness.errors import ModelError, RobcheckError
 from ..harness.model_info import ModelInfo, Twin
-from .borrowed import as_deployed
+from .borrowed import as_deployed, copied, settle, tell_training
+from .device import lies_on, resolve_device
+from .effects import DRAWS
 from .module_output import output_kind, unpacked
 from .preprocessing import Layout, Preprocessing
 from .private_random import RandomState
+from .torch_gradient.exported import obstacles_in_export
+from .torch_gradient.parts import suspicious_parts
+from .torch_gradient.scan import watched
+from .torch_gradient.soft_forward import SAMPLES, Around, SoftForward
 from .weights import first_line, state_sha256
 
 Trust = Literal["data-only", "executes model code"]
-
 _SMALLEST = torch.finfo(torch.float32).tiny
-_SUSPECTS = {
-    "rounds values": {"round", "rounding", "quant", "quantize", "quantizer", "quantization", "discretize", "jpeg"},
-    "takes signs": {"sign", "binarize", "binarizer", "binary", "heaviside"},
-    "draws random numbers": {"noise", "noisy", "random", "stochastic", "bernoulli"},
-}
 
 
 def wrap_module(
@@ -63,14 +62,14 @@ def wrap_module(
     device = resolve_device(device)
     digest = sha256 or state_sha256(module)
     found = list(notes)
-    borrowed = copy and _lies_on(module, device)
+    borrowed = copy and lies_on(module, device)
     if borrowed:
-        _tell(module, found)
+        tell_training(module, found)
     else:
-        module = _copied(module, found) if copy else module
-        _settle(module, found, tell=copy)
+        module = copied(module, found) if copy else module
+        settle(module, found, tell=copy)
     with as_deployed(module) if borrowed else nullcontext():
-        obstacles = _obstacles(module)
+        obstacles = suspicious_parts(module)
     info = ModelInfo(
         name=name or type(module).__name__,
         format="torch",
@@ -90,106 +89,6 @@ def wrap_module(
     return TorchClassifier(module, preprocessing=preprocessing, info=info, borrowed=borrowed)
 
 
-def _lies_on(module: nn.Module, device: str) -> bool:
-    wanted = torch.device(device)
-    tensors = [*module.parameters(), *module.buffers()]
-    return all(t.device.type == wanted.type and wanted.index in (None, t.device.index) for t in tensors)
-
-
-def resolve_device(name: str) -> str:
-    """The device that a name stands for: "auto" is cuda where there is one, else cpu.
-
-    Raises:
-        DeviceError: the name is unknown, or the device is not there.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    kind, _, index = name.partition(":")
-    if kind != "cuda" or not (index.isdigit() or name == "cuda"):
-        raise DeviceError(f"the device {name!r} is unknown: use cpu, cuda, cuda:0 or auto")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0:
-        raise DeviceError(f"the device {name!r} was asked for, but torch sees no CUDA device: use cpu or auto")
-    if index and int(index) >= count:
-        raise DeviceError(f"the device {name!r} was asked for, but the last one is cuda:{count - 1}: use that or auto")
-    return name
-
-
-def _copied(module: nn.Module, notes: list[str]) -> nn.Module:
-    try:
-        return copying.deepcopy(module)
-    except Exception as error:  # a module may hold anything: locks, generators, tensors with a history
-        notes.append(
-            f"the module cannot be copied ({first_line(error)}), so it was itself put into evaluation mode and frozen"
-        )
-        return module
-
-
-def _settle(module: nn.Module, notes: list[str], *, tell: bool) -> None:
-    """Evaluation mode and no gradient on the weights, in place; `tell` if the module was in training mode."""
-    if tell:
-        _tell(module, notes)
-    for part in module.modules():
-        try:
-            part.eval()
-        except NotImplementedError:  # programs from torch.export have their mode built in
-            notes.append("the program keeps the mode in which it was exported")
-            break
-    if not tell:
-        notes.extend(_left_training(module))
-    for weight in module.parameters():
-        weight.requires_grad_(False)
-
-
-def _tell(module: nn.Module, notes: list[str]) -> None:
-    """Note what was in training mode, and what no switch reaches."""
-    training = [name or "the module itself" for name, part in module.named_modules() if part.training]
-    if training:
-        notes.append(
-            f"{len(training)} of its parts were in training mode (first: {training[0]}): evaluated in evaluation mode"
-        )
-    notes.extend(_left_training(module))
-
-
-def _left_training(module: nn.Module) -> list[str]:
-    return [
-        f"the modules in the plain list or dictionary {name!r} stay in training mode: put them into nn.ModuleList"
-        for name in _hidden(module)
-    ]
-
-
-def _hidden(module: nn.Module) -> list[str]:
-    """Modules in plain lists and dictionaries, which torch neither finds, moves nor switches to evaluation mode."""
-    found = []
-    for prefix, part in module.named_modules():
-        for name, value in vars(part).items():
-            held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-            if name != "_modules" and any(isinstance(item, nn.Module) and item.training for item in held):
-                found.append(f"{prefix}.{name}".lstrip("."))
-    return found
-
-
-def _obstacles(module: nn.Module) -> dict[str, str]:
-    """Module types that round, take signs, quantise or draw random numbers, by type, mode and name."""
-    found: dict[str, str] = {}
-    for part in module.modules():
-        kind = type(part).__name__
-        words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", kind)}
-        if part.training and isinstance(part, nn.modules.dropout._DropoutNd):
-            found[kind] = "draws random numbers (it stays in training mode)"
-        elif part.training and isinstance(part, nn.modules.batchnorm._BatchNorm):
-            found[kind] = "depends on the batch (it stays in training mode)"
-        elif ".quantized" in type(part).__module__ or ".quantization" in type(part).__module__:
-            found[kind] = "quantises"
-        else:
-            for effect, suspects in _SUSPECTS.items():
-                if words & suspects:
-                    found[kind] = f"{effect}, to judge by its name"
-    return found
-
-
 class TorchClassifier:
     """A frozen module behind the Classifier contract."""
 
@@ -205,10 +104,12 @@ class TorchClassifier:
         self._dtype = types.pop() if len(types) == 1 else torch.float32
         self._random = RandomState(self._device)
         self._undecided = True
+        self._sample: Tensor | None = None
+        self._soft = SoftForward(module, self._forward, random=self._random, tell=self._note)
 
     @property
     def info(self) -> ModelInfo:
-        """What is known so far; shape, classes and kind of output come with the first batch."""
+        """What is known so far; shape, classes, kind of output and obstacles in the code come with the first batch."""
         return self._info
 
     def logits(self, x: Tensor) -> Tensor:
@@ -217,12 +118,35 @@ class TorchClassifier:
         Raises:
             ModelError: the module fails on x, or its output is no (N, K) scores.
         """
+        if self._sample is None and x.dim() > 1 and len(x):
+            return self._first(x)
         with torch.no_grad():
             return self._forward(x)
 
-    def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:  # noqa: ARG002
-        """The same forward with autograd intact to x; a module has one, whatever the kind of gradient."""
+    def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
+        """The same forward with autograd intact to x.
+
+        "bpda": with stand-ins for operations that stop a gradient, as far as they change no bit of the answer on the
+        first samples; otherwise, says a note, the exact gradient.
+        """
+        if gradient == "bpda" and self._soft.offered(self._sample):
+            return self._soft
         return self._forward if self._info.twin.available else None
+
+    def double(self) -> Forward | None:
+        """The forward of a copy in float64, for float64 x; None where the module cannot be copied."""
+        try:
+            module = copying.deepcopy(self._module).double()
+        except Exception:  # a module may hold anything
+            return None
+        twin = TorchClassifier(module, preprocessing=self.preprocessing, info=self._info, borrowed=self._borrowed)
+        twin._dtype, logarithm = torch.float64, self._info.output == "probabilities"
+
+        def forward(x: Tensor) -> Tensor:
+            scores = twin._scores(twin.preprocessing(x.to(twin._device))).to(x.device)
+            return scores.clamp(min=_SMALLEST).log() if logarithm else scores
+
+        return forward
 
     def probe(self, x: Tensor) -> ModelInfo:
         """Decide the kind of output on real samples x (N, *shape), compare the two forwards, return the new info."""
@@ -246,14 +170,42 @@ class TorchClassifier:
         """The logits (N, K) for x as the module itself wants it, past the preprocessing."""
         return self._scores(x.to(self._device)).float().to(x.device)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _first(self, x: Tensor) -> Tensor:
+        """The logits of a first batch, watched for operations that stop a gradient."""
+        self._sample = x[:SAMPLES].detach().clone()
+        before = self._random.state
+        seen = watched(self._forward, x, self._module)
+        if seen is None:
+            self._random.state = before
+            with torch.no_grad():
+                logits = self._forward(x)
+            self._note("the module cannot be watched while it runs")
+            with as_deployed(self._module):
+                inputs = self.preprocessing(self._sample.to(self._device)).to(self._dtype)
+                found = obstacles_in_export(self._module, inputs) or {}
+        else:
+            logits, found = seen
+        update: dict[str, Any] = {
+            "obstacles": self._info.obstacles | found,
+            "random_operators": tuple(name for name, effect in found.items() if effect == DRAWS),
+        }
+        self._info = self._info.model_copy(update=update)
+        return logits
+
+    def _note(self, *notes: str) -> None:
+        new = (note for note in notes if note not in self._info.notes)
+        self._info = self._info.model_copy(update={"notes": (*self._info.notes, *new)})
+
+    def _forward(self, x: Tensor, around: Around = nullcontext) -> Tensor:
         if x.dim() < 2:
             raise ModelError(f"samples of shape {tuple(x.shape)} are no batch: give (N, C, H, W) or (N, D)")
-        scores = self._scores(self.preprocessing(x.to(self._device)))
+        scores = self._scores(self.preprocessing(x.to(self._device)), around)
         return self._settled(scores, x).to(x.device)
 
-    def _scores(self, inputs: Tensor) -> Tensor:
+    def _scores(self, inputs: Tensor, around: Around = nullcontext) -> Tensor:
         """The module's own (N, K) output, whatever it is packed in."""
+        # A copy, because somebody else's code may change its input in place.
+        own = inputs.to(self._dtype).clone()
         try:
             with (
                 self._random.private(),
@@ -262,9 +214,9 @@ class TorchClassifier:
                 torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
                 if self._device.type == "cuda"
                 else nullcontext(),
+                around(own),
             ):
-                # A copy, because somebody else's code may change its input in place.
-                raw = self._module(inputs.to(self._dtype).clone())
+                raw = self._module(own)
         except (RobcheckError, torch.OutOfMemoryError, MemoryError):
             raise
         except (Exception, SystemExit) as error:  # somebody else's code
@@ -274,8 +226,8 @@ class TorchClassifier:
             ) from error
         scores, origin = unpacked(raw)
         checked = self._check(scores, inputs)
-        if origin and origin not in self._info.notes:
-            self._info = self._info.model_copy(update={"notes": (*self._info.notes, origin)})
+        if origin:
+            self._note(origin)
         return checked
 
     def _check(self, scores: Tensor | None, inputs: Tensor) -> Tensor:

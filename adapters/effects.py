@@ -1,0 +1,13 @@
+"""What an operation does to a gradient that passes it, in words for people."""
+
+ROUNDS = "rounds to whole numbers, the gradient is zero"
+SIGNS = "keeps only the sign, the gradient is zero"
+WRAPS = "wraps around, the gradient jumps"
+THRESHOLDS = "compares, no gradient passes through the answer"
+QUANTISES = "quantises to a few levels, the gradient is zero or missing"
+SORTS = "picks by rank, no gradient passes through the order"
+DRAWS = "draws random numbers, one answer is not the next"
+BITS = "works on bits, there is no gradient"
+TRUNCATES = "cuts to whole numbers, there is no gradient"
+CUTS = "cuts the gradient off, the values go on without one"
+LEAVES = "is read as a Python number, no gradient passes"
