@@ -11,6 +11,7 @@ from ..harness.execution.observer import Observer
 from .preprocessing import advice, probe_contract
 
 _SAMPLES = 256
+_MARGIN = 0.05
 _BEYOND_DOUBT = 0.95
 """A clean accuracy above this needs no other contract to be tried."""
 
@@ -19,14 +20,14 @@ class _ContractObserver:
     """Passes everything on, and looks at the clean accuracy on the way."""
 
     def __init__(self, inner: Observer, classifier: Classifier, x: Tensor, y: Tensor) -> None:
-        self.inner, self.classifier, self.x, self.y = inner, classifier, x[:_SAMPLES], y[:_SAMPLES]
+        self.inner, self.classifier, self.x, self.y = inner, classifier, x, y
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def clean(self, accuracy: float, classes: int, samples: int) -> None:
         """Raises DataError when the clean accuracy is implausibly low: near chance, or another contract does better."""
-        better = self._advice() if accuracy < _BEYOND_DOUBT else None
+        better = proposal(self.classifier, self.x, self.y) if accuracy < _BEYOND_DOUBT else None
         if better or accuracy <= chance_limit(classes, samples):
             raise DataError(
                 f"the stated contract is implausible: {better}"
@@ -36,12 +37,18 @@ class _ContractObserver:
             )
         self.inner.clean(accuracy, classes, samples)
 
-    def _advice(self) -> str | None:
-        forward = getattr(self.classifier, "own_units", None)
-        stated = getattr(self.classifier, "preprocessing", None)
-        if forward is None or stated is None:
-            return None
-        return advice(probe_contract(forward, self.x, self.y, stated=stated))
+
+def proposal(classifier: Classifier, x: Tensor, y: Tensor) -> str | None:
+    """Another common range, normalisation or layout that fits the first samples x (N, ...) clearly better, if any."""
+    forward = getattr(classifier, "own_units", None)
+    stated = getattr(classifier, "preprocessing", None)
+    if forward is None or stated is None:
+        return None
+    low, high = classifier.info.bounds
+    pixels = (x[:_SAMPLES] - low) / (high - low)
+    # Of many contracts tried on few samples, one does better by chance.
+    margin = max(_MARGIN, len(pixels) ** -0.5)
+    return advice(probe_contract(forward, pixels, y[:_SAMPLES], stated=stated), margin=margin)
 
 
 def contract_observer(inner: Observer, classifier: Classifier, x: Tensor, y: Tensor) -> Observer:

@@ -27,16 +27,12 @@ class OnnxClassifier:
         entry: Entry,
         answer: Answer,
         twin: TorchTwin | None,
-        *,
-        tolerance: float,
     ) -> None:
         self._info = info
         self._deployed = deployed
         self._entry = entry
         self._answer = answer
         self._twin = twin
-        self.tolerance = tolerance
-        """Relative to the largest logit: how far twin and deployed forward may be apart."""
         self.preprocessing = Preprocessing(layout="nhwc" if entry.permute else None)
         """What the entry does, in the words of the shared description."""
 
@@ -83,9 +79,17 @@ class OnnxClassifier:
         return pseudo_logits(self._answer, self._deployed.run(x, self._answer.name)).to(x.device)
 
     def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
-        """The torch twin, or None when there is none that agrees with the deployed forward."""
-        del gradient  # no operator has a surrogate of its own yet, so both kinds are the same function
-        return self._twin if self._info.twin.available else None
+        """The torch twin, or None when there is none that agrees with the deployed forward.
+
+        `bpda` has the same values, with the gradients of the surrogates that its operators declare.
+        """
+        if self._twin is None or not self._info.twin.available:
+            return None
+        return self._twin.bpda if gradient == "bpda" else self._twin
+
+    def double(self) -> Forward | None:
+        """The exact twin in float64, for float64 samples in the caller's units."""
+        return None if self._twin is None or not self._info.twin.available else self._twin.doubled()
 
     def check_parity(self, x: Tensor) -> Twin:
         """Compare both forwards on real samples and keep the answer in `info`; a twin that failed once stays closed."""

@@ -1,18 +1,23 @@
 """What a file can only tell by running: sizes that it leaves open, its scores, its batch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...harness.errors import ModelError
+from .drawn import apart, sampled
 from .entry import Entry, Range
 from .outputs import Answer, as_matrix, choose, kind_of
 from .session import Deployed
+from .tap import Ranked
 
 SAMPLES = 4
 _SIZES = (32, 28, 64, 224)
 """Tried in this order where the file leaves height and width open."""
 _AGREE = 1e-4
+_RANDOM = "the file draws random numbers: the same sample gives different answers"
 
 
 def candidate_shapes(dims: tuple[int | None, ...]) -> list[tuple[int, ...]]:
@@ -51,39 +56,71 @@ def settle_shape(deployed: Deployed, entry: Entry, bounds: Range) -> tuple[Tenso
     raise failure or ModelError(f"{entry.path} takes no samples; export it again")
 
 
-def detect_answer(deployed: Deployed, entry: Entry, x: Tensor) -> tuple[Answer, tuple[str, ...]]:
+def detect_answer(
+    deployed: Deployed, entry: Entry, x: Tensor, ranks: Mapping[str, Ranked | None], steps: Mapping[str, float]
+) -> tuple[Answer, tuple[str, ...]]:
     """Which output holds the scores and what they are, measured on random samples.
+
+    `ranks` as in `choose`; `steps` says how coarsely an output that quantises a Softmax does so.
 
     Raises: ModelError.
     """
     values = deployed.raw(entry(_one_batch(deployed, x)), deployed.outputs)
-    name, labels, notes = choose(entry.path, deployed.outputs, values, deployed.batch or 1)
+    name, labels, notes = choose(entry.path, deployed.outputs, values, deployed.batch or 1, ranks)
     if labels:
         return Answer(name, "labels", None), notes
     place = deployed.outputs.index(name)
     rows = [np.atleast_2d(values[place])]
     for start in range(1, len(x) if deployed.batch in (None, 1) else 1):
         rows.append(np.atleast_2d(deployed.raw(entry(x[start : start + 1]), [name])[0]))
-    scores = as_matrix(torch.from_numpy(np.concatenate(rows)))
-    return Answer(name, kind_of(scores), int(scores.shape[1])), notes
+    scores = as_matrix(torch.from_numpy(np.concatenate(rows)).float())
+    return Answer(name, kind_of(scores, steps.get(name, 0.0)), int(scores.shape[1])), notes
 
 
-def settle_batch(deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> tuple[str, ...]:
-    """Fall back to batch 1 when a file that leaves the batch open answers two samples otherwise than each alone."""
+def _numbers(deployed: Deployed, values: Tensor, name: str) -> Tensor:
+    return torch.from_numpy(np.atleast_1d(np.asarray(deployed.raw(values, [name])[0], dtype=np.float64)))
+
+
+def _same(both: Tensor, alone: Tensor, draws: bool) -> bool:
+    if both.shape != alone.shape:
+        return False
+    scale = max(float(alone.abs().nan_to_num(0.0, 0.0).amax()) if alone.numel() else 0.0, 1.0)
+    if draws:
+        return apart(both, alone) <= _AGREE * scale
+    return torch.allclose(both, alone, rtol=0.0, atol=_AGREE * scale, equal_nan=True)
+
+
+def settle_batch(
+    deployed: Deployed, entry: Entry, answer: Answer, x: Tensor, *, alone_because: str = "", draws: bool = False
+) -> tuple[str, ...]:
+    """Fall back to batch 1 when a file that leaves the batch open answers two samples otherwise than each alone.
+
+    `alone_because` is a reason for that which a few samples need not show; `draws`: two answers to the same question
+    differ, and are compared in their means.
+    """
     if deployed.batch is not None:
         return (f"the file insists on batches of {deployed.batch}",)
+    if alone_because:
+        deployed.batch = 1
+        return (*((_RANDOM,) if draws else ()), f"{alone_because}; it is run one by one")
     values = entry(x[:2])
-    singles = [np.asarray(deployed.raw(values[i : i + 1], [answer.name])[0], dtype=np.float64) for i in (0, 1, 0)]
-    if not np.array_equal(singles[0], singles[2], equal_nan=True):
-        return ("the file draws random numbers: the same sample gives different answers",)
+
+    def alone() -> Tensor:
+        return torch.cat([_numbers(deployed, values[i : i + 1], answer.name) for i in (0, 1)])
+
+    def both() -> Tensor:
+        return _numbers(deployed, values, answer.name)
+
+    single = alone()
+    differs = not torch.equal(single.nan_to_num(), alone().nan_to_num())
+    notes = (_RANDOM,) if draws or differs else ()
     try:
-        both = np.asarray(deployed.raw(values, [answer.name])[0], dtype=np.float64)
+        together = both()
     except ModelError:
         deployed.batch = 1
-        return ("the file leaves the batch open and fails on two samples; it is run one by one",)
-    alone = np.concatenate([np.atleast_1d(value) for value in singles[:2]])
-    scale = max(float(np.nanmax(np.abs(alone), initial=0.0)), 1.0)
-    if both.shape == alone.shape and np.allclose(both, alone, rtol=0.0, atol=_AGREE * scale, equal_nan=True):
-        return ()
+        return (*notes, "the file leaves the batch open and fails on two samples; it is run one by one")
+    drawn = bool(notes) and together.shape == single.shape
+    if _same(sampled(both) if drawn else together, sampled(alone) if drawn else single, drawn):
+        return notes
     deployed.batch = 1
-    return ("the file leaves the batch open and mixes samples of one batch; it is run one by one",)
+    return (*notes, "the file leaves the batch open and mixes samples of one batch; it is run one by one")

@@ -96,8 +96,8 @@ class Entry:
         raise ModelError(f"{self.path} takes (N, {wanted}) and was given {tuple(x.shape)}; reshape the samples")
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Float32 (N, ...) in the caller's units -> (N, ...) in units and layout of the file."""
-        x = self.normalise(self.range(self.check(x.float())))
+        """Float32 or float64 (N, ...) in the caller's units -> (N, ...) in units and layout of the file."""
+        x = self.normalise(self.range(self.check(x if x.dtype == torch.float64 else x.float())))
         return x.permute(0, 2, 3, 1) if self.permute else x
 
 

@@ -2,35 +2,34 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from onnx import ModelProto, TensorProto, ValueInfoProto
-from torch import Tensor
 
 from ...harness.errors import ModelError
-from ...harness.model_info import ModelInfo, Twin
+from ...harness.model_info import ModelInfo
+from .build import Built, build_twin
 from .classifier import OnnxClassifier
 from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
+from .decisions import decides
+from .dropouts import without_removed_dropouts
 from .entry import Entry, Layout, Range, make_entry
-from .graph import opsets
+from .formats import is_half, softmax_step
+from .graph import inlined, opsets
 from .obstacles import find_obstacles
+from .operators.obstacle import DRAWS
 from .ort_errors import blame
 from .outputs import Answer
 from .preflight import Checked, check_file
 from .probing import probe
+from .randomness import random_operators
 from .session import Deployed, FileInput, open_session
-from .tap import tap
-from .translate import translate
-from .twin import TorchTwin, choose_strategy
+from .tap import ranked
 from .types import numpy_dtype, type_name
-from .walk import all_nodes, all_tensors
+from .walk import all_nodes
 
-_TOLERANCE = 1e-4
-_HALF_TOLERANCE = 5e-3
-_NARROW = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _NUMERIC = (
     TensorProto.FLOAT,
     TensorProto.DOUBLE,
@@ -64,52 +63,6 @@ def _statistics(values: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
 
 
-def _half(checked: Checked) -> bool:
-    """Whether anything computes in sixteen bits."""
-    casts = (entry.i for node in all_nodes(checked.model) for entry in node.attribute if entry.name == "to")
-    tensors = (tensor.data_type for tensor in all_tensors(checked.path, checked.model))
-    declared = (value.type.tensor_type.elem_type for value in checked.model.graph.input)
-    return any(code in _NARROW for codes in (casts, tensors, declared) for code in codes)
-
-
-@dataclass(frozen=True)
-class _Built:
-    """The twin, or why there is none; `wanted` is the tensor that gradients start from."""
-
-    twin: TorchTwin | None
-    record: Twin
-    wanted: str
-    classes: int | None = None
-    missing: tuple[str, ...] = ()
-
-
-def _build_twin(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> _Built:
-    wanted, behind = tap(checked.model, answer.name, answer.kind == "labels")
-    if answer.kind == "labels" and "ArgMax" not in behind:
-        # Something stands between the scores and the label: what the twin would answer are no scores.
-        return _Built(None, Twin(available=False, reason="the labels do not come straight from an ArgMax"), wanted)
-    if behind and answer.kind == "logits":
-        wanted, behind = answer.name, ""
-    translation = translate(checked.model, checked.path.parent, deployed.input.name, wanted)
-    if translation.module is None:
-        record = Twin(available=False, reason=translation.reason)
-        return _Built(None, record, wanted, missing=translation.missing)
-    dtype = torch.float64 if deployed.input.dtype == np.float64 else torch.float32
-    logarithm = answer.kind == "probabilities" and not behind
-    twin = TorchTwin(entry, translation.module, deployed.batch, dtype, logarithm)
-    if deployed.input.dtype.kind in "iu":
-        limits = np.iinfo(deployed.input.dtype)
-        twin.limits = (int(limits.min), int(limits.max))
-    if deployed.device == "cpu" or torch.cuda.is_available():
-        twin.place(torch.device(deployed.device))
-    try:
-        classes = choose_strategy(twin, x)
-    except ModelError as error:
-        return _Built(None, Twin(available=False, reason=str(error)), wanted)
-    reason = f"taken in front of the final {behind}" if behind else ""
-    return _Built(twin, Twin(available=True, reason=reason), wanted, classes)
-
-
 def _operators(model: ModelProto) -> dict[str, int]:
     names = (f"{n.domain}::{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type for n in all_nodes(model))
     return dict(sorted(Counter(names).items()))
@@ -118,13 +71,15 @@ def _operators(model: ModelProto) -> dict[str, int]:
 def _type_notes(checked: Checked, source: FileInput) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if source.dtype.kind in "iu":
-        notes += (f"the file takes {source.dtype.name}: the deployed forward rounds, the twin does not",)
-    if _half(checked):
+        notes += (f"the file takes {source.dtype.name}: pixels are rounded, and gradients pass the rounding",)
+    if is_half(checked.model):
         notes += ("the file computes in sixteen bits; the twin computes in float32",)
     return notes
 
 
-def _info(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, built: _Built) -> ModelInfo:
+def _info(
+    checked: Checked, model: ModelProto, deployed: Deployed, entry: Entry, answer: Answer, built: Built
+) -> ModelInfo:
     """What the file itself told; the caller's own arguments come on top."""
     return ModelInfo(
         name=checked.path.stem,
@@ -138,10 +93,19 @@ def _info(checked: Checked, deployed: Deployed, entry: Entry, answer: Answer, bu
         sha256=checked.sha256,
         opset=opsets(checked.model).get(""),
         operators=_operators(checked.model),
-        obstacles=find_obstacles(checked.model, deployed.input.name, built.wanted),
+        obstacles=find_obstacles(model, deployed.input.name, built.wanted),
         missing_operators=built.missing,
         twin=built.record,
     )
+
+
+def _alone_because(model: ModelProto, input_name: str, wanted: str, random: tuple[str, ...]) -> str:
+    """Why no two samples may be run together, as far as the graph itself tells."""
+    if decides(model, input_name, wanted):
+        return "a sample may decide for its whole batch what the file runs or how it rounds"
+    if {"RandomNormal", "RandomUniform"}.intersection(random):
+        return "the file may draw one random number for a whole batch"
+    return "onnxruntime's Dropout treats the first sample of a batch apart" if "Dropout" in random else ""
 
 
 def _range(path: Path, ends: Sequence[float]) -> Range:
@@ -155,10 +119,15 @@ def _examined(
     checked: Checked, deployed: Deployed, entry: Entry, bounds: Range, notes: tuple[str, ...]
 ) -> OnnxClassifier:
     """Run the file on random samples, learn its contract, build the twin and compare the two."""
+    model = without_removed_dropouts(inlined(checked.model))
     x, shape_notes = settle_shape(deployed, entry, bounds)
-    answer, answer_notes = detect_answer(deployed, entry, x)
-    batch_notes = settle_batch(deployed, entry, answer, x)
-    built = _build_twin(checked, deployed, entry, answer, x)
+    ranks = {name: ranked(model, name) for name in deployed.outputs}
+    steps = {name: softmax_step(model, name) for name in deployed.outputs}
+    answer, answer_notes = detect_answer(deployed, entry, x, ranks, steps)
+    random = random_operators(model, answer.name)
+    why = _alone_because(model, deployed.input.name, answer.name, random)
+    batch_notes = settle_batch(deployed, entry, answer, x, alone_because=why, draws=bool(random))
+    built = build_twin(model, checked.path.parent, deployed, entry, answer, x)
     if answer.kind == "labels":
         if built.classes is None:
             raise ModelError(
@@ -166,9 +135,10 @@ def _examined(
             )
         answer = replace(answer, classes=built.classes)
     notes += shape_notes + answer_notes + batch_notes + _type_notes(checked, deployed.input)
-    info = _info(checked, deployed, entry, answer, built).model_copy(update={"notes": notes})
-    tolerance = _HALF_TOLERANCE if _half(checked) else _TOLERANCE
-    classifier = OnnxClassifier(info, deployed, entry, answer, built.twin, tolerance=tolerance)
+    info = _info(checked, model, deployed, entry, answer, built)
+    obstacles = info.obstacles | dict.fromkeys(random, DRAWS)
+    info = info.model_copy(update={"notes": notes, "random_operators": random, "obstacles": obstacles})
+    classifier = OnnxClassifier(info, deployed, entry, answer, built.twin)
     classifier.check_parity(x)
     return classifier
 

@@ -27,6 +27,10 @@ class Node:
     attributes: dict[str, Any] = field(default_factory=dict)
     precision: torch.dtype = torch.float32
     """What float16, bfloat16 and float32 compute in."""
+    captured: int = 0
+    """How many of the last inputs the node's bodies read from the graph around them."""
+    narrow: dict[int, int] = field(default_factory=dict)
+    """ONNX type by position for inputs of less than 8 bits, which torch carries in 8."""
 
     @property
     def key(self) -> str:

@@ -1,5 +1,6 @@
 """What a file answers with, and how that becomes pseudo-logits (N, K) with the same argmax."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from ...harness.errors import ModelError
 from ...harness.model_info import OutputKind
+from .tap import Ranked
 
 SMALLEST = 1e-38
 """Probabilities below this count as this."""
@@ -41,34 +43,51 @@ def _is_scores(value: Any, batch: int) -> bool:
     return value.shape[0] == batch and len(wide) == 1
 
 
-def _is_labels(value: Any, batch: int) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size == batch and value.ndim <= 2
+def _is_whole_scores(value: Any, batch: int) -> bool:
+    """Scores that the file leaves as whole numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu" and _is_scores(value.astype(np.float32), batch)
+
+
+def _is_labels(value: Any, batch: int, places: bool) -> bool:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.ndim > 2:
+        return False
+    return value.size == batch or (places and value.ndim == 2 and len(value) == batch)
 
 
 def _too_narrow(value: Any, batch: int) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size == batch
 
 
-def kind_of(scores: Tensor) -> OutputKind:
-    """Whether rows are probabilities, log-probabilities or neither, judged from a few of them."""
+def kind_of(scores: Tensor, step: float = 0.0) -> OutputKind:
+    """Whether rows are probabilities, log-probabilities or neither, judged from a few of them.
+
+    `step` is how coarsely a file quantises its probabilities.
+    """
     rows = as_matrix(scores).double()
     if not bool(torch.isfinite(rows).all()):
         return "logits"
-    if bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
+    if bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < _SUM_TOLERANCE + step * rows.shape[1]).all()):
         return "probabilities"
     if bool((rows <= 0).all()) and bool(((rows.exp().sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
         return "log-probabilities"
     return "logits"
 
 
-def choose(path: Path, names: list[str], values: list[Any], batch: int) -> tuple[str, bool, tuple[str, ...]]:
+def choose(
+    path: Path, names: list[str], values: list[Any], batch: int, ranks: Mapping[str, Ranked | None]
+) -> tuple[str, bool, tuple[str, ...]]:
     """(name, whether it holds labels, notes) of the output to use, from one batch of every output.
+
+    `ranks` says which outputs come out of a TopK: sorted values are no scores, and the first place is the label.
 
     Raises: ModelError.
     """
-    scores = [name for name, value in zip(names, values, strict=True) if _is_scores(value, batch)]
-    labels = [name for name, value in zip(names, values, strict=True) if _is_labels(value, batch)]
-    chosen = (scores or labels or [""])[0]
+    pairs = list(zip(names, values, strict=True))
+    free = [(name, value) for name, value in pairs if ranks.get(name) is None]
+    scores = [name for name, value in free if _is_scores(value, batch)]
+    labels = [name for name, value in pairs if _is_labels(value, batch, ranks.get(name) == "places")]
+    whole = [name for name, value in free if _is_whole_scores(value, batch)]
+    chosen = (scores or labels or whole or [""])[0]
     if not chosen:
         shapes = ", ".join(
             f"{name!r} {getattr(value, 'shape', '?')}" for name, value in zip(names, values, strict=True)
@@ -77,13 +96,14 @@ def choose(path: Path, names: list[str], values: list[Any], batch: int) -> tuple
             raise ModelError(f"{path} answers with one column ({shapes}); it needs at least two output columns")
         raise ModelError(f"{path} has no output with one row of scores per sample ({shapes}); export the logits")
     notes = (f"of the outputs {', '.join(names)} only {chosen} is used",) if len(names) > 1 else ()
-    return chosen, not scores, notes
+    return chosen, not scores and chosen in labels, notes
 
 
 def pseudo_logits(answer: Answer, raw: Tensor) -> Tensor:
     """Scores of the file -> float32 (N, K) with the same argmax."""
     if answer.kind == "labels":
-        labels, classes = raw.reshape(-1).long(), answer.classes or 0
+        # of the places of the best k, the first is the label
+        labels, classes = as_matrix(raw)[:, 0].long(), answer.classes or 0
         if bool(((labels < 0) | (labels >= classes)).any()):
             raise ModelError(
                 f"the file answers with the label {int(labels[(labels < 0) | (labels >= classes)][0])}, which is none "

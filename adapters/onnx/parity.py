@@ -7,19 +7,35 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...harness.model_info import OutputKind, Twin
+from .drawn import apart, sampled
 from .outputs import SMALLEST
 from .translate import first_line
 
 if TYPE_CHECKING:
     from .classifier import OnnxClassifier
+    from .twin import TorchTwin
+
+_SMALLEST_SCALE = 1e-3
+"""Logits smaller than this all over are compared as if they were this large: rounding inside the network is not."""
+
+_ROUNDING = 5e-7
+"""What an operator other than a Softmax may add to a probability, however small, by computing with numbers near 1."""
+
+_LABEL_SHARE = 0.05
+"""Share of draws that may have another label, on a sample between two classes."""
 
 
-def _comparable(kind: OutputKind, scores: Tensor) -> Tensor:
-    """What both forwards must agree on: logits, log-probabilities down to 1e-38, or the label as one-hot."""
+def _comparable(kind: OutputKind, scores: Tensor, *, quantised: bool = False) -> Tensor:
+    """What both forwards must agree on: logits, log-probabilities down to 1e-38, or the label as one-hot.
+
+    Of quantised probabilities most are zero, whose logarithm says nothing: they are compared as they are.
+    """
     if kind == "labels":
         return functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype)
     if kind == "logits":
         return scores
+    if quantised and kind == "probabilities":
+        return torch.softmax(scores, dim=1)
     return functional.log_softmax(scores, dim=1).clamp(min=torch.tensor(SMALLEST).log().item())
 
 
@@ -36,6 +52,22 @@ def _labels_differ(deployed: Tensor, twin: Tensor, tolerance: float) -> int:
     return int(((deployed.argmax(1) != twin.argmax(1)) & clear).sum())
 
 
+def _measure_drawn(classifier: "OnnxClassifier", forward: "TorchTwin", x: Tensor) -> Twin:
+    """The record of a twin that draws random numbers: means and spreads over draws instead of single answers."""
+    kind, known = classifier.info.output, classifier.info.twin
+    deployed = sampled(lambda: _comparable(kind, classifier.logits(x).cpu().double()))
+    twin = sampled(lambda: _comparable(kind, forward(x).cpu().double()))
+    scale = float(deployed.nan_to_num(0.0, 0.0, 0.0).mean(0).abs().max())
+    parity = apart(deployed, twin)
+    tolerance = max(known.allowed(max(scale, _SMALLEST_SCALE)), _LABEL_SHARE if kind == "labels" else 0.0)
+    record = known.model_copy(update={"parity": parity, "scale": scale, "samples": len(x)})
+    if parity <= tolerance:
+        return record
+    reason = f"the twin and the deployed forward draw random numbers, and over {len(deployed)} draws means or "
+    reason += f"deviations differ by {parity:.3g} more than chance on logits up to {scale:.3g}"
+    return record.model_copy(update={"available": False, "reason": reason})
+
+
 @torch.no_grad()
 def measure(classifier: "OnnxClassifier", x: Tensor) -> Twin:
     """The twin's record after comparing it on x, (N, *shape) in the caller's units; closed when it fails."""
@@ -44,20 +76,25 @@ def measure(classifier: "OnnxClassifier", x: Tensor) -> Twin:
         return classifier.info.twin
     kind = classifier.info.output
     try:
-        twin = forward.on_grid(x).cpu().double()
+        twin = forward(x).cpu().double()
     except Exception as error:
         return Twin(available=False, reason=f"the twin failed: {first_line(error)}", samples=len(x))
     deployed = classifier.logits(x).cpu().double()
     if twin.shape != deployed.shape:
         shapes = f"{tuple(twin.shape)} where the deployed forward has {tuple(deployed.shape)}"
         return Twin(available=False, reason=f"the twin answers with {shapes}", samples=len(x))
-    left, right = _comparable(kind, deployed), _comparable(kind, twin)
+    if forward.random or classifier.info.random_operators:
+        return _measure_drawn(classifier, forward, x)
+    known = classifier.info.twin
+    left, right = (_comparable(kind, scores, quantised=known.step is not None) for scores in (deployed, twin))
+    if kind == "probabilities" and forward.logarithm:
+        right = torch.where((left.exp() - right.exp()).abs() <= _ROUNDING, left, right)
     parity = _difference(left, right)
     scale = float(left.nan_to_num(0.0, 0.0, 0.0).abs().max())
-    tolerance = classifier.tolerance * max(scale, 1.0)
-    spread = max(float(twin.nan_to_num(0.0, 0.0, 0.0).abs().max()), 1.0)
-    flips = _labels_differ(deployed, twin, classifier.tolerance * spread)
-    record = Twin(available=True, reason=classifier.info.twin.reason, parity=parity, scale=scale, samples=len(x))
+    tolerance = known.allowed(max(scale, _SMALLEST_SCALE))
+    spread = float(twin.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    flips = _labels_differ(deployed, twin, known.allowed(spread))
+    record = known.model_copy(update={"parity": parity, "scale": scale, "samples": len(x)})
     close = kind == "labels" or parity <= tolerance
     if close and not flips:
         return record

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ...harness.errors import DeviceError, ModelError
+from .maps import table
 from .ort_errors import Blame, blame, shortened
 from .preflight import Checked
+from .randomness import may_draw
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -62,6 +64,9 @@ def open_session(checked: Checked, device: str) -> onnxruntime.InferenceSession:
     providers, wanted = _providers(device)
     if wanted not in onnxruntime.get_available_providers():
         raise DeviceError(f"device {device!r} needs {wanted}, which is not installed; pip install onnxruntime-gpu")
+    if may_draw(checked.model):
+        # operators without a seed of their own draw the same numbers in every run of the program
+        onnxruntime.set_seed(0)
     source: Any = str(checked.path) if checked.external else checked.data
     try:
         with nullcontext() if device == "cpu" else _cuda_libraries():
@@ -100,7 +105,7 @@ class Deployed:
 
     def _once(self, x: Array, names: list[str]) -> list[Any]:
         try:
-            return list(self._session.run(names, {self.input.name: x}))
+            return [table(value) for value in self._session.run(names, {self.input.name: x})]
         except Exception as error:
             raise ModelError(self._blame.sentence(error)) from None
 

@@ -3,15 +3,20 @@
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ...harness.gradients.straight_through import straight_through
+from ..private_random import RandomState
+from .drawn import apart, sampled
 from .entry import Entry
 from .interpreter import Interpreter
 from .node import UntranslatableError
 from .outputs import SMALLEST
+from .pair import Pair
 from .translate import first_line
 
 Strategy = Literal["direct", "vmap", "loop"]
@@ -22,7 +27,15 @@ class TorchTwin(nn.Module):
     """(N, *shape) in the caller's units -> (N, K), differentiable, without gradients on the weights."""
 
     def __init__(
-        self, entry: Entry, graph: Interpreter, batch: int | None, dtype: torch.dtype, logarithm: bool
+        self,
+        entry: Entry,
+        graph: Interpreter,
+        batch: int | None,
+        *,
+        dtype: torch.dtype,
+        whole: torch.dtype | None = None,
+        logarithm: bool = False,
+        one_by_one: bool = False,
     ) -> None:
         super().__init__()
         self.entry = entry
@@ -30,15 +43,37 @@ class TorchTwin(nn.Module):
         self.batch = batch
         self.dtype = dtype
         self.logarithm = logarithm
-        self.limits: tuple[int, int] | None = None
-        """Smallest and largest whole number that the file takes, None where it takes floats."""
+        self.answers = torch.float32
+        """The type of the scores."""
+        self.whole = whole
+        """The type of the file's input where that takes whole numbers."""
+        self.random = graph.random
+        """Whether the graph draws: each forward has draws of its own, and torch's global generator stays as it is."""
+        self.one_by_one = one_by_one
+        """Whether a sample may decide what the graph runs, so that no two can be run together."""
+        self._state = RandomState(torch.device("cpu"))
         self.strategy: Strategy = "direct"
         self.device = torch.device("cpu")
+
+    def doubled(self) -> "TorchTwin":
+        """The same twin in float64, for gradient checks."""
+        twin = copy(self)
+        twin._modules = dict(self._modules)
+        twin.graph = self.graph.doubled().to(self.device).eval()
+        twin.dtype = twin.answers = torch.float64
+        # the identity stands in for the rounding of whole inputs, and it is the identity that can be checked
+        twin.whole = None
+        return twin
 
     def place(self, device: torch.device) -> None:
         """Move the weights."""
         self.device = device
+        self._state = RandomState(device)
+        # channels last is for the CPU: without TF32 it has not been shown to pay elsewhere
         self.graph.to(device)
+        if device.type != "cpu":
+            for weight in self.graph.buffers():
+                weight.data = weight.data.contiguous()
 
     def _precise(self) -> AbstractContextManager[None]:
         # TF32 convolutions would differ from the deployed forward in the third digit
@@ -48,34 +83,47 @@ class TorchTwin(nn.Module):
         return flags
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pseudo-logits in float32, on the device of x."""
-        return self._answer(self.entry(x.to(self.device)), x.device)
+        """Pseudo-logits in float32, on the device of x, with the exact gradient."""
+        return self._answer(self.entry(x.to(self.device)), x.device, bpda=False)
 
-    def on_grid(self, x: Tensor) -> Tensor:
-        """The same on the whole numbers that the deployed forward rounds to, where the file takes such."""
-        values = self.entry(x.to(self.device))
-        if self.limits is not None:
-            values = values.round().clamp(*self.limits)
-        return self._answer(values, x.device)
+    def bpda(self, x: Tensor) -> Tensor:
+        """The same values with the gradient of the operators' surrogates."""
+        return self._answer(self.entry(x.to(self.device)), x.device, bpda=True)
 
-    def _answer(self, values: Tensor, home: torch.device) -> Tensor:
+    def _answer(self, values: Tensor, home: torch.device, *, bpda: bool) -> Tensor:
         values = values.to(self.dtype)
         with self._precise():
-            scores = self.scores(values, self.strategy)
-        scores = scores.float().to(home)
+            scores = self.scores(values, self.strategy, bpda=bpda)
+        scores = scores.to(device=home, dtype=self.answers)
         return scores.clamp(min=SMALLEST).log() if self.logarithm else scores
 
-    def _run(self, values: Tensor) -> Tensor:
-        scores: Tensor = self.graph(values)
+    def _run(self, values: Tensor, bpda: bool) -> Tensor:
+        scores: Tensor = self.graph(self._given(values, bpda), bpda=bpda)
         return scores
 
-    def scores(self, values: Tensor, strategy: Strategy) -> Tensor:
+    def _given(self, values: Tensor, bpda: bool) -> Tensor | Pair:
+        """What the deployed forward makes of the input: whole numbers where the file takes such, straight-through."""
+        if self.whole is None:
+            return values
+        limits = torch.iinfo(self.whole)
+        rounded = values.detach().round().clamp(limits.min, limits.max)
+        joined = straight_through(rounded, values)
+        return Pair(rounded.to(self.whole), joined) if bpda else joined
+
+    def scores(self, values: Tensor, strategy: Strategy, *, bpda: bool = False) -> Tensor:
         """(N, K) of the graph on (N, ...) in units of the file."""
+        with self._state.private() if self.random else nullcontext():
+            return self._scores(values, strategy, bpda)
+
+    def _scores(self, values: Tensor, strategy: Strategy, bpda: bool) -> Tensor:
         count = values.shape[0]
         if strategy == "direct":
-            return self._run(values).reshape(count, -1)
+            return self._run(values, bpda).reshape(count, -1)
         if strategy == "vmap":
-            each: Callable[[Tensor], Tensor] = torch.func.vmap(lambda one: self._run(one.unsqueeze(0)).reshape(-1))
+            each: Callable[[Tensor], Tensor] = torch.func.vmap(
+                lambda one: self._run(one.unsqueeze(0), bpda).reshape(-1),
+                randomness="different" if self.random else "error",
+            )
             return each(values)
         size = self.batch or 1
         pieces = []
@@ -84,14 +132,30 @@ class TorchTwin(nn.Module):
             missing = size - chunk.shape[0]
             if missing:
                 chunk = torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])])
-            pieces.append(self._run(chunk).reshape(size, -1)[: size - missing])
+            pieces.append(self._run(chunk, bpda).reshape(size, -1)[: size - missing])
         return torch.cat(pieces)
 
 
-def _agrees(found: Tensor, reference: Tensor) -> bool:
+def _options(twin: TorchTwin) -> tuple[Strategy, ...]:
+    """Ways to run several samples at once that are worth trying, the fastest first."""
+    # A larger fixed batch may be written into a Reshape, which a few samples cannot tell: those stay in the loop.
+    if twin.batch not in (None, 1) or twin.one_by_one:
+        return ()
+    # under vmap every sample has draws of its own, as if it were alone
+    return ("vmap",) if twin.graph.shared_draws else ("direct", "vmap")
+
+
+def _answers(twin: TorchTwin, values: Tensor, strategy: Strategy) -> Tensor:
+    """(N, K), or (draws, N, K) of a graph that draws."""
+    return sampled(lambda: twin.scores(values, strategy)) if twin.random else twin.scores(values, strategy)
+
+
+def _agrees(found: Tensor, reference: Tensor, random: bool) -> bool:
     if found.shape != reference.shape:
         return False
     scale = float(reference.abs().nan_to_num(0.0).max()) if reference.numel() else 0.0
+    if random:
+        return apart(found, reference) <= _AGREE * max(scale, 1.0)
     return torch.allclose(found, reference, rtol=0.0, atol=_AGREE * max(scale, 1.0), equal_nan=True)
 
 
@@ -103,23 +167,21 @@ def choose_strategy(twin: TorchTwin, x: Tensor) -> int:
     """
     values = twin.entry(x.to(twin.device)).to(twin.dtype)
     try:
-        reference = twin.scores(values, "loop")
+        reference = _answers(twin, values, "loop")
     except UntranslatableError:
         raise
     except Exception as error:
         raise UntranslatableError(f"the twin failed: {first_line(error)}") from error
-    # A larger fixed batch may be written into a Reshape, which a few samples cannot tell: those stay in the loop.
-    options: tuple[Strategy, ...] = ("direct", "vmap") if twin.batch in (None, 1) else ()
     twin.strategy = "loop"
-    for option in options:
+    for option in _options(twin):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                found = twin.scores(values, option)
+                found = _answers(twin, values, option)
         except Exception:
             # a graph that insists on batch 1 fails in many ways; the next strategy is tried
             continue
-        if _agrees(found, reference):
+        if _agrees(found, reference, twin.random):
             twin.strategy = option
             break
-    return int(reference.shape[1])
+    return int(reference.shape[-1])

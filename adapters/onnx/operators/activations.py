@@ -7,6 +7,9 @@ from torch.nn import functional
 from ..node import Node, UntranslatableError
 from .values import together
 
+_ROUNDING = 1e-7
+"""Of 1 / 6 in float32."""
+
 
 def leaky_relu(node: Node, x: Tensor) -> Tensor:
     """x, or alpha x below zero."""
@@ -37,12 +40,14 @@ def selu(node: Node, x: Tensor) -> Tensor:
 
 def hard_sigmoid(node: Node, x: Tensor) -> Tensor:
     """alpha x + beta, clipped to [0, 1]."""
+    if abs(node.number("alpha", 0.2) - 1 / 6) < _ROUNDING and node.number("beta", 0.5) == 0.5:
+        return functional.hardsigmoid(x)
     return torch.clamp(x * node.number("alpha", 0.2) + node.number("beta", 0.5), 0.0, 1.0)
 
 
 def hard_swish(_node: Node, x: Tensor) -> Tensor:
     """x times clip(x / 6 + 1 / 2, 0, 1)."""
-    return x * torch.clamp(x / 6.0 + 0.5, 0.0, 1.0)
+    return functional.hardswish(x)
 
 
 def thresholded_relu(node: Node, x: Tensor) -> Tensor:
@@ -60,6 +65,12 @@ def shrink(node: Node, x: Tensor) -> Tensor:
 def swish(node: Node, x: Tensor) -> Tensor:
     """x sigmoid(alpha x)."""
     return x * torch.sigmoid(x * node.number("alpha", 1.0))
+
+
+def swiglu(node: Node, gate: Tensor, value: Tensor) -> Tensor:
+    """Swish of the gate, times the value."""
+    gate, value = together(gate, value)
+    return swish(node, gate) * value
 
 
 def softplus(_node: Node, x: Tensor) -> Tensor:

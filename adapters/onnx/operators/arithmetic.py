@@ -7,21 +7,26 @@ import torch
 from torch import Tensor
 
 from ..node import Node
+from .obstacle import Obstacle
+from .unsigned import is_stored, over_int64, unsigned_div, unsigned_mod
 from .values import Operator, together
 
 
+@over_int64
 def add(_node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a + b."""
     a, b = together(a, b)
     return a + b
 
 
+@over_int64
 def sub(_node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a - b."""
     a, b = together(a, b)
     return a - b
 
 
+@over_int64
 def mul(_node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a * b."""
     a, b = together(a, b)
@@ -31,6 +36,8 @@ def mul(_node: Node, a: Tensor, b: Tensor) -> Tensor:
 def div(_node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a / b; integers truncate towards zero as in C."""
     a, b = together(a, b)
+    if is_stored(a):
+        return unsigned_div(a, b)
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
@@ -45,7 +52,13 @@ def power(_node: Node, a: Tensor, b: Tensor) -> Tensor:
 def mod(node: Node, a: Tensor, b: Tensor) -> Tensor:
     """Remainder with the sign of b, or of a when fmod is 1."""
     a, b = together(a, b)
+    if is_stored(a):
+        return unsigned_mod(a, b)
     return torch.fmod(a, b) if node.integer("fmod", 0) else torch.remainder(a, b)
+
+
+def _first(_node: Node, a: Tensor, _b: Tensor) -> Tensor:
+    return a
 
 
 def unary(function: Callable[[Tensor], Tensor]) -> Operator:
@@ -61,3 +74,6 @@ def variadic(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
 def mean(_node: Node, *values: Tensor) -> Tensor:
     """Arithmetic mean of the inputs, element by element."""
     return reduce(torch.add, together(*values)) / len(values)
+
+
+MOD = Obstacle(mod, "wraps around, the gradient jumps", _first)

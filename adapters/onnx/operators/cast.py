@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..node import Node
+from .obstacle import Obstacle
 
 
 def _converted(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -20,3 +21,12 @@ def cast(node: Node, x: Tensor) -> Tensor:
 def cast_like(_node: Node, x: Tensor, like: Tensor) -> Tensor:
     """To the type of the second input."""
     return _converted(x, like.dtype)
+
+
+def _kept(node: Node, x: Tensor, _like: Tensor | None = None) -> Tensor:
+    return x if x.is_floating_point() else x.to(node.precision)
+
+
+CUTS = "cuts to whole numbers, there is no gradient"
+CAST = Obstacle(cast, CUTS, _kept)
+CAST_LIKE = Obstacle(cast_like, CUTS, _kept)

@@ -23,11 +23,17 @@ def _crops(node: Node, full: list[int], spatial: list[int], stride: list[int]) -
     if target is None and mode in ("NOTSET", "VALID"):
         pads = (node.integers("pads") if mode == "NOTSET" else None) or [0] * (2 * rank)
         return pads[:rank], pads[rank:]
-    if target is None:
-        target = [size * step for size, step in zip(spatial, stride, strict=True)]
+    same = target is None
+    target = target or [size * step for size, step in zip(spatial, stride, strict=True)]
     totals = [size - wanted for size, wanted in zip(full, target[-rank:], strict=True)]
+    if any(-total >= step for total, step in zip(totals, stride, strict=True)) and not same:
+        raise UntranslatableError(f"ConvTranspose to {target} of what makes {full}")
+    # onnxruntime fills up, at the end, for an output_shape only
+    missing = [0 if same else min(total, 0) for total in totals]
+    totals = [max(total, 0) for total in totals]
     small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-    return (small, large) if mode == "SAME_UPPER" else (large, small)
+    begin, end = (small, large) if mode == "SAME_UPPER" else (large, small)
+    return begin, [size + fill for size, fill in zip(end, missing, strict=True)]
 
 
 def conv_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

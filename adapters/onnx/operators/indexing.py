@@ -4,7 +4,11 @@ import torch
 from torch import Tensor
 
 from ..node import Node, UntranslatableError
+from .obstacle import Obstacle
 from .values import ints
+
+REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+"""What torch calls the ways in which several updates meet."""
 
 
 def _sliced(x: Tensor, starts: list[int], ends: list[int], axes: list[int], steps: list[int]) -> Tensor:
@@ -53,13 +57,16 @@ def gather_elements(node: Node, x: Tensor, index: Tensor) -> Tensor:
 
 
 def gather_nd(node: Node, x: Tensor, index: Tensor) -> Tensor:
-    """Entries by index tuples in the last dimension of the index.
-
-    Raises: UntranslatableError.
-    """
-    if node.integer("batch_dims", 0):
-        raise UntranslatableError("GatherND with batch dimensions")
-    return x[tuple(index.long().to(x.device).unbind(-1))]
+    """Entries by index tuples in the last dimension of the index, for each entry of the leading batch dimensions."""
+    shared = node.integer("batch_dims", 0)
+    index = index.long().to(x.device)
+    if not shared:
+        return x[tuple(index.unbind(-1))]
+    lead = index.shape[:shared]
+    pieces, places = x.reshape(-1, *x.shape[shared:]), index.reshape(-1, *index.shape[shared:])
+    row = torch.arange(pieces.shape[0], device=x.device).reshape(-1, *([1] * (places.dim() - 2)))
+    found = pieces[(row, *places.unbind(-1))]
+    return found.reshape(*lead, *found.shape[1:])
 
 
 def scatter_elements(node: Node, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
@@ -72,22 +79,29 @@ def scatter_elements(node: Node, x: Tensor, index: Tensor, updates: Tensor) -> T
     reduction = node.text("reduction", "none")
     if reduction == "none":
         return x.scatter(axis, index, updates)
-    names = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
-    if reduction not in names:
+    if reduction not in REDUCTIONS:
         raise UntranslatableError(f"ScatterElements with the unknown reduction {reduction!r}")
-    return x.scatter_reduce(axis, index, updates, names[reduction])
+    return x.scatter_reduce(axis, index, updates, REDUCTIONS[reduction])
 
 
 def scatter_nd(node: Node, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
-    """x with the updates written, or added, at index tuples.
+    """x with the updates written, or reduced, at index tuples.
 
     Raises: UntranslatableError.
     """
     reduction = node.text("reduction", "none")
-    if reduction not in ("none", "add"):
-        raise UntranslatableError(f"ScatterND with the reduction {reduction!r}")
     places = tuple(index.long().to(x.device).unbind(-1))
-    return torch.index_put(x, places, updates, accumulate=reduction == "add")
+    if reduction in ("none", "add"):
+        return torch.index_put(x, places, updates, accumulate=reduction == "add")
+    if reduction not in REDUCTIONS:
+        raise UntranslatableError(f"ScatterND with the reduction {reduction!r}")
+    line = torch.zeros((), dtype=torch.int64, device=x.device)
+    for axis, place in enumerate(places):
+        line = line * x.shape[axis] + torch.where(place < 0, place + x.shape[axis], place)
+    rest = x.shape[len(places) :]
+    rows, values = x.reshape(-1, rest.numel()), updates.reshape(-1, rest.numel())
+    rows = rows.scatter_reduce(0, line.reshape(-1, 1).expand(values.shape), values, REDUCTIONS[reduction])
+    return rows.reshape(x.shape)
 
 
 def one_hot(node: Node, index: Tensor, depth: Tensor, values: Tensor) -> Tensor:
@@ -100,3 +114,18 @@ def one_hot(node: Node, index: Tensor, depth: Tensor, values: Tensor) -> Tensor:
     hot = index == line.reshape(-1, *([1] * (index.dim() - 1 - axis)))
     values = values.to(index.device)
     return torch.where(hot, values[1], values[0])
+
+
+def _soft_one_hot(node: Node, index: Tensor, depth: Tensor, values: Tensor) -> Tensor:
+    """A soft row around the index: its neighbours gain as the index moves towards them."""
+    count = ints(depth)[0]
+    axis = node.integer("axis", -1)
+    axis = axis + index.dim() + 1 if axis < 0 else axis
+    index = torch.where(index < 0, index + count, index).unsqueeze(axis)
+    line = torch.arange(count, dtype=index.dtype, device=index.device)
+    away = index - line.reshape(-1, *([1] * (index.dim() - 1 - axis)))
+    values = values.to(index.device)
+    return values[0] + torch.softmax(-away.square(), dim=axis) * (values[1] - values[0])
+
+
+ONE_HOT = Obstacle(one_hot, "turns an index into a row, no gradient passes through the index", _soft_one_hot)

@@ -11,13 +11,31 @@ def _per_channel(value: Tensor, rank: int) -> Tensor:
     return value.reshape(-1, *([1] * (rank - 2)))
 
 
-def batch_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias with the stored statistics.
+def _batch_statistics(node: Node, x: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
+    """Mean and variance of the batch, and the stored ones moved towards them."""
+    axes = tuple(axis for axis in range(x.dim()) if axis != 1)
+    found = x.mean(dim=axes), x.var(dim=axes, correction=0)
+    keep = node.number("momentum", 0.9)
+    moved = [old * keep + new * (1 - keep) for old, new in zip((mean, variance), found, strict=True)]
+    return *found, *moved
+
+
+def batch_norm(
+    node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
+) -> Tensor | tuple[Tensor, ...]:
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias with the stored statistics, or with those of the batch.
 
     Raises: UntranslatableError.
     """
-    if node.integer("training_mode", 0) or not node.integer("spatial", 1):
-        raise UntranslatableError("BatchNormalization in training mode or per pixel")
+    if node.integer("training_mode", 0):
+        mean, variance, *moved = _batch_statistics(node, x, mean, variance)
+        return _normalised(node, x, scale, bias, mean, variance), *moved
+    return _normalised(node, x, scale, bias, mean, variance)
+
+
+def _normalised(node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    if not node.integer("spatial", 1):
+        raise UntranslatableError("BatchNormalization per pixel")
     factor = scale * torch.rsqrt(variance + node.number("epsilon", 1e-5))
     if x.dim() == 1:
         return x * factor + (bias - mean * factor)

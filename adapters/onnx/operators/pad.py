@@ -31,6 +31,10 @@ def _padded(x: Tensor, mode: str, begin: list[int], end: list[int], value: float
     if mode not in ("edge", "wrap", "reflect"):
         raise UntranslatableError(f"Pad with the unknown mode {mode!r}")
     for axis, (before, after) in enumerate(zip(begin, end, strict=True)):
+        cut = -min(before, 0), -min(after, 0)
+        if any(cut):
+            x = x.narrow(axis, cut[0], x.shape[axis] - sum(cut))
+            before, after = max(before, 0), max(after, 0)
         if before or after:
             index = torch.tensor(_indices(mode, x.shape[axis], before, after), device=x.device)
             x = x.index_select(axis, index)

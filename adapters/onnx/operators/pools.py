@@ -1,5 +1,6 @@
 """MaxPool, AveragePool and the global pools."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -26,7 +27,7 @@ _SUM: dict[int, Callable[..., Tensor]] = {
 }
 
 
-def _overhang(at: Window, spatial: list[int], ceil: bool) -> list[int]:
+def overhang(at: Window, spatial: list[int], ceil: bool) -> list[int]:
     """Pixels beyond the padding that the last window needs; negative never.
 
     In ceil mode a window that would start behind the input and its left padding is dropped.
@@ -42,29 +43,67 @@ def _overhang(at: Window, spatial: list[int], ceil: bool) -> list[int]:
     return result
 
 
+def pool_window(node: Node, x: Tensor) -> Window:
+    """The windows of a pool over x.
+
+    Raises: UntranslatableError.
+    """
+    spatial = list(x.shape[2:])
+    at = window(node, node.integers("kernel_shape") or [], spatial)
+    left = [
+        size - (-(-size // step) - 1) * step - at.span(axis)
+        for axis, (size, step) in enumerate(zip(spatial, at.stride, strict=True))
+    ]
+    if node.text("auto_pad", "NOTSET").startswith("SAME") and max(left, default=0) > 0:
+        # onnxruntime pads by a negative number there
+        raise UntranslatableError(f"{node.key} with auto_pad and strides beyond its windows")
+    return at
+
+
 def _pooled(node: Node, x: Tensor, table: dict[int, Callable[..., Tensor]]) -> tuple[Callable[..., Tensor], Window]:
     kernel = node.integers("kernel_shape") or []
     function = table.get(len(kernel))
     if function is None:
         raise UntranslatableError(f"{node.key} over {len(kernel)} dimensions")
-    return function, window(node, kernel, list(x.shape[2:]))
+    return function, pool_window(node, x)
 
 
-def max_pool(node: Node, x: Tensor) -> Tensor:
-    """Largest value of each window; padding never wins.
+def max_pool(node: Node, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    """Largest value of each window, and on demand its place in the whole input; padding never wins.
 
     Raises: UntranslatableError.
     """
     if not x.is_floating_point():
-        raise UntranslatableError("MaxPool over integers")
+        if torch.iinfo(x.dtype).bits > 8 or len(node.outputs) > 1:
+            raise UntranslatableError(f"MaxPool over {x.dtype}")
+        return torch.as_tensor(max_pool(node, x.to(node.precision))).to(x.dtype)
     function, at = _pooled(node, x, _MAX)
     ceil = bool(node.integer("ceil_mode", 0))
-    if not ceil and at.symmetric and all(2 * pad <= k for pad, k in zip(at.begin, at.kernel, strict=True)):
+    wanted = len(node.outputs) > 1
+    small = at.symmetric and all(2 * pad <= k for pad, k in zip(at.begin, at.kernel, strict=True))
+    if not ceil and small and not wanted:
         return function(x, at.kernel, at.stride, at.begin, at.dilation)
-    extra = _overhang(at, list(x.shape[2:]), ceil)
+    extra = overhang(at, list(x.shape[2:]), ceil)
     end = [pad + more for pad, more in zip(at.end, extra, strict=True)]
-    x = functional.pad(x, torch_pads(at.begin, end), value=float("-inf"))
-    return function(x, at.kernel, at.stride, 0, at.dilation)
+    padded = functional.pad(x, torch_pads(at.begin, end), value=float("-inf"))
+    if not wanted:
+        return function(padded, at.kernel, at.stride, 0, at.dilation)
+    y, index = function(padded, at.kernel, at.stride, 0, at.dilation, return_indices=True)
+    return y, _places(index, x, at, list(padded.shape[2:]), columns=bool(node.integer("storage_order", 0)))
+
+
+def _places(index: Tensor, x: Tensor, at: Window, padded: list[int], *, columns: bool) -> Tensor:
+    """Places in one padded channel as places in the whole unpadded input, by rows or by columns."""
+    spatial, coordinates = list(x.shape[2:]), []
+    for axis in reversed(range(len(padded))):
+        coordinates.append(index % padded[axis] - at.begin[axis])
+        index = torch.div(index, padded[axis], rounding_mode="floor")
+    order = list(zip(reversed(coordinates), spatial, strict=True))
+    place = torch.zeros_like(index)
+    for coordinate, size in reversed(order) if columns else order:
+        place = place * size + coordinate
+    channel = torch.arange(x.shape[0] * x.shape[1], device=x.device).reshape(*x.shape[:2], *([1] * len(spatial)))
+    return place + channel * math.prod(spatial)
 
 
 def _average(x: Tensor, at: Window) -> Tensor:
@@ -83,7 +122,7 @@ def average_pool(node: Node, x: Tensor) -> Tensor:
     """Mean of each window; padding counts only with count_include_pad, what lies behind it never."""
     _, at = _pooled(node, x, _AVERAGE)
     spatial = list(x.shape[2:])
-    extra = _overhang(at, spatial, bool(node.integer("ceil_mode", 0)))
+    extra = overhang(at, spatial, bool(node.integer("ceil_mode", 0)))
     if not (any(at.begin) or any(at.end) or any(extra)):
         return _average(x, at)
     include = bool(node.integer("count_include_pad", 0))
@@ -97,6 +136,28 @@ def average_pool(node: Node, x: Tensor) -> Tensor:
     ones = torch.ones(counted, dtype=x.dtype, device=x.device)
     border = torch_pads([0] * len(extra), extra) if include else torch_pads(at.begin, end)
     return mean / _average(functional.pad(ones, border), at)
+
+
+def lp_pool(node: Node, x: Tensor) -> Tensor:
+    """p-norm of each window; padding counts as zero."""
+    _, at = _pooled(node, x, _AVERAGE)
+    extra = overhang(at, list(x.shape[2:]), bool(node.integer("ceil_mode", 0)))
+    end = [pad + more for pad, more in zip(at.end, extra, strict=True)]
+    power = node.integer("p", 2)
+    padded = functional.pad(x.abs() ** power, torch_pads(at.begin, end))
+    return _root(_average(padded, at) * math.prod(at.kernel), power)
+
+
+def _root(total: Tensor, power: int) -> Tensor:
+    """The p-th root, with the gradient zero at zero."""
+    positive = total > 0
+    return torch.where(positive, torch.where(positive, total, torch.ones_like(total)) ** (1 / power), total)
+
+
+def global_lp_pool(node: Node, x: Tensor) -> Tensor:
+    """p-norm over all spatial positions, kept as size 1."""
+    power = node.integer("p", 2)
+    return _root((x.abs() ** power).sum(dim=tuple(range(2, x.dim())), keepdim=True), power)
 
 
 def global_average_pool(_node: Node, x: Tensor) -> Tensor:

@@ -31,14 +31,32 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
     return x
 
 
+def _end(dtype: torch.dtype, *, largest: bool) -> float | int | bool:
+    """The largest or smallest number of a type."""
+    if dtype == torch.bool:
+        return largest
+    if dtype.is_floating_point:
+        return float("inf") if largest else float("-inf")
+    return torch.iinfo(dtype).max if largest else torch.iinfo(dtype).min
+
+
+def _extreme(function: Callable[..., Tensor], x: Tensor, axes: list[int], keep: bool, *, largest: bool) -> Tensor:
+    """amax or amin; over no element at all, the number that every other one beats."""
+    chosen = {axis % x.dim() for axis in axes}
+    if all(x.shape[axis] for axis in chosen):
+        return function(x, dim=axes, keepdim=keep)
+    sizes = [1 if axis in chosen else size for axis, size in enumerate(x.shape) if keep or axis not in chosen]
+    return torch.full(sizes, _end(x.dtype, largest=largest), dtype=x.dtype, device=x.device)
+
+
 def _norm(order: int) -> Callable[[Tensor, list[int], bool], Tensor]:
     return lambda x, axes, keep: torch.linalg.vector_norm(x, order, dim=axes, keepdim=keep)
 
 
 reduce_mean = _reduction(lambda x, axes, keep: x.mean(dim=axes, keepdim=keep))
 reduce_sum = _reduction(lambda x, axes, keep: x.sum(dim=axes, keepdim=keep, dtype=x.dtype))
-reduce_max = _reduction(lambda x, axes, keep: x.amax(dim=axes, keepdim=keep))
-reduce_min = _reduction(lambda x, axes, keep: x.amin(dim=axes, keepdim=keep))
+reduce_max = _reduction(lambda x, axes, keep: _extreme(torch.amax, x, axes, keep, largest=False))
+reduce_min = _reduction(lambda x, axes, keep: _extreme(torch.amin, x, axes, keep, largest=True))
 reduce_prod = _reduction(_product)
 reduce_l1 = _reduction(_norm(1), torch.abs)
 reduce_l2 = _reduction(_norm(2), torch.abs)

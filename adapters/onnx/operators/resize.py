@@ -7,28 +7,10 @@ import torch
 from torch import Tensor
 
 from ..node import Node, UntranslatableError
+from .resize_axis import Axis
 from .values import floats, ints, present
 
 _MODES = ("nearest", "linear", "bilinear", "trilinear", "cubic")
-
-
-def _source(transform: str, size: int, length: int, scale: float) -> Tensor:
-    """Where each of `length` output positions lies on the input axis of `size`."""
-    place = torch.arange(length, dtype=torch.float32)
-    if transform == "align_corners":
-        return place * ((size - 1) / (length - 1)) if length > 1 else place * 0
-    if transform == "asymmetric":
-        return place / scale
-    if transform == "tf_half_pixel_for_nn":
-        return (place + 0.5) / scale
-    if transform == "pytorch_half_pixel" and length == 1:
-        return place * 0
-    if transform == "half_pixel_symmetric":
-        shift = size / 2 * (1 - length / (scale * size))
-        return shift + (place + 0.5) / scale - 0.5
-    if transform in ("half_pixel", "pytorch_half_pixel"):
-        return (place + 0.5) / scale - 0.5
-    raise UntranslatableError(f"Resize with coordinates {transform!r}")
 
 
 def _nearest(source: Tensor, rounding: str, size: int) -> Tensor:
@@ -51,61 +33,77 @@ def _cubic(distance: Tensor, a: float) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _weights(mode: str, transform: str, size: int, length: int, scale: float, a: float, exclude: bool) -> Tensor:
+def _weights(axis: Axis, mode: str, a: float, exclude: bool, antialias: bool) -> Tensor:
     """(length, size) matrix of interpolation weights in float64."""
-    source = _source(transform, size, length, scale).double()
+    source = axis.source().double()
     base = torch.floor(source)
-    taps = range(-1, 3) if mode == "cubic" else range(2)
-    matrix = torch.zeros(length, size, dtype=torch.float64)
-    for tap in taps:
+    stretch = max(1 / axis.scale, 1.0) if antialias else 1.0
+    reach = math.ceil((2 if mode == "cubic" else 1) * stretch)
+    matrix = torch.zeros(axis.length, axis.size, dtype=torch.float64)
+    for tap in range(1 - reach, reach + 1):
         place = base + tap
-        distance = source - place
-        weight = _cubic(distance, a) if mode == "cubic" else 1 - distance.abs()
+        distance = (source - place) / stretch
+        weight = _cubic(distance, a) if mode == "cubic" else (1 - distance.abs()).clamp(min=0)
         if exclude:
-            weight = torch.where((place < 0) | (place >= size), torch.zeros_like(weight), weight)
-        matrix.scatter_add_(1, place.long().clamp(0, size - 1)[:, None], weight[:, None])
-    return matrix / matrix.sum(1, keepdim=True) if exclude else matrix
+            weight = torch.where((place < 0) | (place >= axis.size), torch.zeros_like(weight), weight)
+        matrix.scatter_add_(1, place.long().clamp(0, axis.size - 1)[:, None], weight[:, None])
+    return matrix / matrix.sum(1, keepdim=True) if exclude or antialias else matrix
 
 
-def _resized(node: Node, x: Tensor, lengths: list[int], scales: list[float], transform: str, rounding: str) -> Tensor:
-    mode = node.text("mode", "nearest")
-    if mode not in _MODES:
-        raise UntranslatableError(f"{node.key} with the mode {mode!r}")
+def _resized(node: Node, x: Tensor, axes: list[Axis], rounding: str) -> Tensor:
+    mode, antialias = node.text("mode", "nearest"), bool(node.integer("antialias", 0))
+    if mode not in _MODES or (antialias and mode == "nearest"):
+        raise UntranslatableError(f"{node.key} with the mode {mode!r}{' and antialias' if antialias else ''}")
     mode = "linear" if mode.endswith("linear") else mode
-    exclude = bool(node.integer("exclude_outside", 0)) and mode == "cubic"
-    for axis, (length, scale) in enumerate(zip(lengths, scales, strict=True)):
-        size = x.shape[axis]
-        if length == size and scale == 1.0:
+    if mode != "nearest" and not x.is_floating_point():
+        if mode == "cubic" or antialias or x.dtype not in (torch.uint8, torch.int8):
+            raise UntranslatableError(f"{node.key} with the mode {mode!r} over {x.dtype}")
+        # onnxruntime cuts as well; where its own sum misses a whole number by a rounding, it is one step away
+        return torch.trunc(_resized(node, x.to(node.precision), axes, rounding)).to(x.dtype)
+    exclude = bool(node.integer("exclude_outside", 0)) and (mode == "cubic" or antialias)
+    beyond = node.number("extrapolation_value", 0.0)
+    for place, axis in enumerate(axes):
+        if axis.untouched:
             continue
         if mode == "nearest":
-            index = _nearest(_source(transform, size, length, scale), rounding, size)
-            x = x.index_select(axis, index.to(x.device))
+            # before opset 11 there is no attribute, and onnxruntime rounds towards the end where it shrinks
+            chosen = rounding or ("ceil" if axis.scale < 1 else "floor")
+            index = _nearest(axis.source(), chosen, axis.size)
+            x = x.index_select(place, index.to(x.device))
         else:
-            a = node.number("cubic_coeff_a", -0.75)
-            matrix = _weights(mode, transform, size, length, scale, a, exclude).to(x.device, x.dtype)
-            x = (x.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+            matrix = _weights(axis, mode, node.number("cubic_coeff_a", -0.75), exclude, antialias)
+            x = (x.movedim(place, -1) @ matrix.to(x.device, x.dtype).T).movedim(-1, place)
+    for place, axis in enumerate(axes):
+        if axis.transform == "tf_crop_and_resize" and not axis.untouched:
+            outside = axis.outside().to(x.device).reshape(-1, *([1] * (x.dim() - 1 - place)))
+            x = torch.where(outside, torch.full_like(x, beyond), x)
     return x
 
 
-def _by_scales(node: Node, x: Tensor, scales: list[float], transform: str, rounding: str) -> Tensor:
+def _lengths(node: Node, x: Tensor, scales: list[float]) -> list[int]:
     if len(scales) != x.dim():
         raise UntranslatableError(f"{node.key} with {len(scales)} scales for {x.dim()} dimensions")
     # onnxruntime multiplies in float32, where 10 * 1.1 is not below 11
-    lengths = [
+    return [
         math.floor(torch.tensor(scale, dtype=torch.float32).item() * size)
         for scale, size in zip(scales, x.shape, strict=True)
     ]
-    return _resized(node, x, lengths, scales, transform, rounding)
+
+
+def _by_scales(node: Node, x: Tensor, scales: list[float]) -> Tensor:
+    lengths = _lengths(node, x, scales)
+    axes = [Axis("asymmetric", *sizes) for sizes in zip(x.shape, lengths, scales, strict=True)]
+    return _resized(node, x, axes, "")
 
 
 def upsample_7(node: Node, x: Tensor) -> Tensor:
     """Scales from an attribute."""
-    return _by_scales(node, x, node.numbers("scales") or [], "asymmetric", "floor")
+    return _by_scales(node, x, node.numbers("scales") or [])
 
 
 def resize_10(node: Node, x: Tensor, scales: Tensor) -> Tensor:
     """Scales from an input; also Upsample since opset 9."""
-    return _by_scales(node, x, floats(scales), "asymmetric", "floor")
+    return _by_scales(node, x, floats(scales))
 
 
 def _fitted(node: Node, x: Tensor, axes: list[int], sizes: list[int]) -> tuple[list[int], list[float]]:
@@ -123,24 +121,32 @@ def _fitted(node: Node, x: Tensor, axes: list[int], sizes: list[int]) -> tuple[l
 
 
 def resize_11(
-    node: Node, x: Tensor, _roi: Tensor | None = None, scales: Tensor | None = None, sizes: Tensor | None = None
+    node: Node, x: Tensor, roi: Tensor | None = None, scales: Tensor | None = None, sizes: Tensor | None = None
 ) -> Tensor:
     """Scales or sizes from inputs, with coordinate and rounding modes.
 
     Raises: UntranslatableError.
     """
-    if node.integer("antialias", 0):
-        raise UntranslatableError("Resize with antialias")
     transform = node.text("coordinate_transformation_mode", "half_pixel")
     rounding = node.text("nearest_mode", "round_prefer_floor")
     chosen = node.integers("axes")
     axes = list(range(x.dim())) if chosen is None else [axis % x.dim() for axis in chosen]
     if sizes is not None and present(sizes):
         lengths, ratios = _fitted(node, x, axes, ints(sizes))
-        return _resized(node, x, lengths, ratios, transform, rounding)
-    if scales is None or not present(scales):
+    elif scales is not None and present(scales):
+        ratios = [1.0] * x.dim()
+        for axis, scale in zip(axes, floats(scales), strict=True):
+            ratios[axis] = scale
+        lengths = _lengths(node, x, ratios)
+    else:
         raise UntranslatableError("Resize without scales and sizes")
-    every = [1.0] * x.dim()
-    for axis, scale in zip(axes, floats(scales), strict=True):
-        every[axis] = scale
-    return _by_scales(node, x, every, transform, rounding)
+    spans = [(0.0, 1.0)] * x.dim()
+    if transform == "tf_crop_and_resize":
+        corners = [] if roi is None else floats(roi)
+        if len(corners) != 2 * len(axes):
+            raise UntranslatableError("Resize crops without the part to keep")
+        for place, axis in enumerate(axes):
+            spans[axis] = corners[place], corners[place + len(axes)]
+    every = zip(x.shape, lengths, ratios, spans, strict=True)
+    plan = [Axis(transform, size, length, ratio, *span) for size, length, ratio, span in every]
+    return _resized(node, x, plan, rounding)

@@ -61,14 +61,20 @@ def transpose(node: Node, x: Tensor) -> Tensor:
     return x.permute(order if order is not None else list(range(x.dim() - 1, -1, -1)))
 
 
-def dropout(node: Node, x: Tensor, _ratio: Tensor | None = None, training: Tensor | None = None) -> Tensor:
-    """x itself: inference.
+def dropout(
+    node: Node, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """x itself and a mask that keeps everything: inference, or training that drops nothing.
 
     Raises: UntranslatableError.
     """
-    if training is not None and any(training.reshape(-1).tolist()):
+    drops = ratio is None or not ratio.numel() or any(ratio.reshape(-1).tolist())
+    if training is not None and drops and any(training.reshape(-1).tolist()):
         raise UntranslatableError(f"{node.key} in training mode draws random numbers")
-    return x
+    if node.opset >= 12:
+        return x, torch.ones_like(x, dtype=torch.bool)
+    # onnxruntime fills the mask of older versions with zeros
+    return x, torch.zeros_like(x, dtype=torch.bool if node.opset >= 10 else x.dtype)
 
 
 def depth_to_space(node: Node, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..node import Node
+from .obstacle import SORTS, Obstacle
 from .values import Operator
 
 
@@ -37,5 +38,5 @@ softmax_1 = _flattened(torch.softmax)
 softmax_13 = _along_axis(torch.softmax)
 log_softmax_1 = _flattened(functional.log_softmax)
 log_softmax_13 = _along_axis(functional.log_softmax)
-hardmax_1 = _flattened(_hardmax)
-hardmax_13 = _along_axis(_hardmax)
+HARDMAX_1 = Obstacle(_flattened(_hardmax), SORTS, softmax_1)
+HARDMAX_13 = Obstacle(_along_axis(_hardmax), SORTS, softmax_13)

@@ -9,6 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
+from robcheck.adapters.onnx.translate import translate
 from robcheck.harness.errors import ModelError
 
 
@@ -143,3 +144,77 @@ def agree():
         np.testing.assert_allclose(twin(x).detach().numpy(), expected, atol=tolerance, rtol=0)
 
     return check
+
+
+class OneNode:
+    """A file of one operator: its first input is `x`, the others are constants; `want` is the output that counts."""
+
+    def __init__(self, op, inputs, domain, *, outputs=("y",), kinds=None, want=None, opset=17, **attributes):
+        names = ["" if value is None else "x" if place == 0 else f"i{place}" for place, value in enumerate(inputs)]
+        self.x = inputs[0]
+        self.want = want or outputs[0]
+        kinds = kinds or (TensorProto.FLOAT,) * len(outputs)
+        pairs = zip(outputs, kinds, strict=True)
+        kind = helper.np_dtype_to_tensor_dtype(self.x.dtype)
+        constants = zip(names[1:], inputs[1:], strict=True)
+        graph = helper.make_graph(
+            [helper.make_node(op, names, outputs, domain=domain, **attributes)],
+            "g",
+            [helper.make_tensor_value_info("x", kind, [None] * self.x.ndim)],
+            [helper.make_tensor_value_info(name, code, None) for name, code in pairs if name],
+            [numpy_helper.from_array(value, name) for name, value in constants if name],
+        )
+        versions = {"": opset, "com.microsoft": 1, "ai.onnx.ml": 3}
+        opsets = [helper.make_opsetid(home, version) for home, version in versions.items()]
+        self.model = helper.make_model(graph, opset_imports=opsets)
+        self.model.ir_version = 8
+
+    def judged(self):
+        """What onnxruntime answers, with no optimisation of its own."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        data = self.model.SerializeToString()
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return session.run([self.want], {"x": self.x})[0]
+
+    def twin(self, precision=torch.float32):
+        """The translated graph."""
+        found = translate(self.model, None, "x", self.want, precision)
+        assert found.module is not None, found.reason
+        return found.module
+
+    def check(self, *, batched=True, smooth=True, tolerance=2e-5):
+        """The twin equals onnxruntime, each sample alone equals the batch, gradients equal finite differences."""
+        expected, x, run = self.judged(), torch.from_numpy(self.x), self.twin()
+        found = run(x)
+        assert found.shape == expected.shape
+        scale = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found.numpy(), expected, atol=tolerance * scale, rtol=0)
+        if batched:
+            alone = torch.func.vmap(lambda one: run(one.unsqueeze(0))[0])(x)
+            np.testing.assert_allclose(alone.numpy(), found.numpy(), atol=1e-5 * scale, rtol=0)
+        if smooth:
+            self._check_gradient()
+
+    def _check_gradient(self, step=1e-6):
+        run = self.twin(torch.float64)
+        generator = torch.Generator().manual_seed(3)
+        x = torch.from_numpy(self.x).double().requires_grad_()
+        y = run(x)
+        assert y.dtype == torch.float64
+        weight = torch.randn(y.shape, dtype=torch.float64, generator=generator)
+        direction = torch.randn(x.shape, dtype=torch.float64, generator=generator)
+        (gradient,) = torch.autograd.grad(y, x, weight)
+        with torch.no_grad():
+            ends = [run(x + sign * step * direction) for sign in (1, -1)]
+        slope = float(((ends[0] - ends[1]) * weight).sum()) / (2 * step)
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+@pytest.fixture
+def one_node():
+    """one_node(op, inputs, domain, ...) -> OneNode with `check` and `twin`."""
+    return OneNode

@@ -1,13 +1,12 @@
 """BatchNormalization folded into the convolution in front of it."""
 
-from collections import Counter
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .node import Node
-from .operators.values import Operator
+from ..node import Node
+from .view import View
 
 
 def _foldable(norm: Node, convolution: Node, constants: dict[str, Tensor]) -> bool:
@@ -30,20 +29,11 @@ def _fused(norm: Node, convolution: Node, constants: dict[str, Tensor]) -> Node:
     return replace(convolution, inputs=(convolution.inputs[0], weight_name, new_bias), outputs=norm.outputs)
 
 
-def fuse_batch_norm(
-    nodes: list[tuple[Node, Operator]], constants: dict[str, Tensor], output_name: str
-) -> list[tuple[Node, Operator]]:
+def fuse_batch_norm(view: View) -> None:
     """Drop every BatchNormalization whose only source is a Conv that nobody else reads."""
-    readers = Counter(name for node, _ in nodes for name in node.inputs)
-    readers[output_name] += 1
-    maker = {node.outputs[0]: place for place, (node, _) in enumerate(nodes) if node.op == "Conv"}
-    result: list[tuple[Node, Operator] | None] = list(nodes)
-    for place, (node, _) in enumerate(nodes):
-        source = maker.get(node.inputs[0]) if node.op == "BatchNormalization" else None
-        entry = None if source is None else result[source]
-        if source is None or entry is None or readers[node.inputs[0]] != 1:
-            continue
-        if _foldable(node, entry[0], constants):
-            result[place] = (_fused(node, entry[0], constants), entry[1])
-            result[source] = None
-    return [entry for entry in result if entry is not None]
+    for place in view.places("BatchNormalization"):
+        norm = view.node(place)
+        source = view.source(norm.inputs[0], "Conv")
+        entry = None if source is None else view.entries[source]
+        if source is not None and entry is not None and _foldable(norm, entry[0], view.constants):
+            view.merge([source, place], _fused(norm, entry[0], view.constants), entry[1])

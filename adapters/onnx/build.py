@@ -1,0 +1,68 @@
+"""The twin of a file: where it starts, what it runs, how it takes batches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from onnx import ModelProto
+from torch import Tensor
+
+from ...harness.errors import ModelError
+from ...harness.model_info import Twin
+from .decisions import decides
+from .entry import Entry
+from .formats import number_format
+from .outputs import Answer
+from .session import Deployed
+from .tap import tap
+from .translate import translate
+from .twin import TorchTwin, choose_strategy
+
+
+@dataclass(frozen=True)
+class Built:
+    """The twin, or why there is none; `wanted` is the tensor that gradients start from."""
+
+    twin: TorchTwin | None
+    record: Twin
+    wanted: str
+    classes: int | None = None
+    missing: tuple[str, ...] = ()
+
+
+def _without(reason: str, wanted: str, missing: tuple[str, ...] = ()) -> Built:
+    return Built(None, Twin(available=False, reason=reason), wanted, missing=missing)
+
+
+def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> Built:
+    """Translate the graph up to the tensor that holds its scores and try it on samples x, in the caller's units."""
+    wanted, behind = tap(model, answer.name, answer.kind == "labels")
+    if answer.kind == "labels" and behind not in ("ArgMax", "TopK"):
+        # Something stands between the scores and the label: what the twin would answer are no scores.
+        return _without("the labels do not come straight from an ArgMax or a TopK", wanted)
+    if behind and answer.kind == "logits":
+        wanted, behind = answer.name, ""
+    translation = translate(model, folder, deployed.input.name, wanted)
+    if translation.module is None:
+        return _without(translation.reason, wanted, translation.missing)
+    source = deployed.input.dtype
+    twin = TorchTwin(
+        entry,
+        translation.module,
+        deployed.batch,
+        dtype=torch.float64 if source == np.float64 else torch.float32,
+        whole=torch.from_numpy(np.empty(0, source)).dtype if source.kind in "iu" else None,
+        logarithm=answer.kind == "probabilities" and not behind,
+        one_by_one=decides(model, deployed.input.name, wanted),
+    )
+    if deployed.device == "cpu" or torch.cuda.is_available():
+        twin.place(torch.device(deployed.device))
+    try:
+        classes = choose_strategy(twin, x)
+    except ModelError as error:
+        return _without(str(error), wanted)
+    kind = number_format(model, answer.name if answer.kind == "probabilities" else wanted)
+    reason = f"taken in front of the final {behind}" if behind else ""
+    record = Twin(available=True, reason=reason, tolerance=kind.tolerance, step=kind.step)
+    return Built(twin, record, wanted, classes)
