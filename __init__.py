@@ -7,21 +7,33 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .adapters import load_data, load_model
-    from .api import evaluate
+    from .api import evaluate, inspect
     from .harness.classifier import Classifier
     from .harness.errors import RobcheckError
-    from .harness.results import Result
+    from .harness.results import Inspection, Result
 
 _HOMES = {
     "Classifier": ".harness.classifier",
+    "Inspection": ".harness.results",
     "Result": ".harness.results",
     "RobcheckError": ".harness.errors",
     "evaluate": ".api",
+    "inspect": ".api",
     "load_data": ".adapters",
     "load_model": ".adapters",
 }
 
-__all__ = ["Classifier", "Result", "RobcheckError", "__version__", "evaluate", "load_data", "load_model"]
+__all__ = [
+    "Classifier",
+    "Inspection",
+    "Result",
+    "RobcheckError",
+    "__version__",
+    "evaluate",
+    "inspect",
+    "load_data",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 
 from . import __version__
-from .harness.errors import RobcheckError, UnfinishedError
+from .harness.errors import RobcheckError, UnfinishedError, UsageError
 from .options import (
     Data,
+    DataRange,
     Device,
+    ExpectAccuracy,
     GateOn,
     Kind,
     LayoutOption,
@@ -22,6 +24,7 @@ from .options import (
     Model,
     Norms,
     Range,
+    Resize,
     Std,
     Trust,
     Weights,
@@ -52,6 +55,10 @@ _VERDICT_EXIT = {"PASS": 0, "NO_GATE": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 _EXITS = (
     "Exit codes: 0 pass or no gate, 1 gate failed, 2 usage or configuration, 3 inconclusive, 4 model or data cannot be "
     "used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."
+)
+
+_INSPECT_EXITS = (
+    "Exit codes: 0 looked at, 2 usage or configuration, 3 a severe finding stands, 4 model or data cannot be used."
 )
 
 
@@ -101,13 +108,9 @@ def evaluate(
     std: Std = None,
     layout: LayoutOption = None,
     trust_code: Trust = False,
-    data_range: Annotated[
-        str | None,
-        typer.Option(help="Range of the pixels in DATA, where they are not in [0, 1].", rich_help_panel="Data"),
-    ] = None,
-    resize: Annotated[
-        str | None, typer.Option(help="HxW for images of differing sizes.", rich_help_panel="Data")
-    ] = None,
+    data_range: DataRange = None,
+    resize: Resize = None,
+    expect_accuracy: ExpectAccuracy = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per model call.", min=1, show_default=False)] = None,
     max_passes: Annotated[
         int | None, typer.Option(help="Budget of passes for all attacks together.", min=1, show_default=False)
@@ -146,6 +149,7 @@ def evaluate(
                 device=device,
                 batch_size=batch_size,
                 max_passes=max_passes,
+                expect_accuracy=expect_accuracy,
                 ids=loaded.ids,
                 data=data_record(loaded),
                 class_names=loaded.class_names,
@@ -167,22 +171,52 @@ def evaluate(
     raise typer.Exit(_VERDICT_EXIT[result.verdict])
 
 
-@app.command()
+@app.command(epilog=_INSPECT_EXITS)
 def inspect(
     model: Model,
+    data: Data = None,
+    samples: Annotated[
+        int, typer.Option(help="How many samples, drawn with the seed.", min=1, rich_help_panel="Data")
+    ] = 64,
+    expect_accuracy: ExpectAccuracy = None,
+    epsilon: Annotated[str, typer.Option(help="Linf radius in which gradients have to lead uphill.")] = "8/255",
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     weights: Weights = None,
     value_range: Range = None,
     mean: Mean = None,
     std: Std = None,
     layout: LayoutOption = None,
     trust_code: Trust = False,
+    data_range: DataRange = None,
+    resize: Resize = None,
     device: Device = "auto",
 ) -> None:
-    """What the adapter sees: inputs, outputs, bounds, gradients, graph operators that matter."""
-    from .console import info_table, make_console
+    """What the adapter sees of MODEL, and whether MODEL keeps the contract that every evaluation rests on.
 
+    Without DATA the samples are random and the labels the model's own answers: accuracy is then not judged.
+    """
+    from .api import inspect as look
+    from .console import info_table, make_console, show_contract
+
+    console = make_console()
+    radius = number("--epsilon", epsilon)
     classifier = open_model(model, weights, value_range, mean, std, layout, trust_code, device)
-    make_console().print(info_table(classifier.info))
+    x = y = None
+    if data is not None or model.startswith("embedded:"):
+        loaded = open_data(model, data, classifier, samples, seed, data_range, layout, resize)
+        x, y = loaded.x, loaded.y
+    elif expect_accuracy is not None:
+        raise UsageError("--expect-accuracy needs labelled samples: give --data")
+    elif classifier.info.input_shape is None:
+        console.print(info_table(classifier.info))
+        console.print("\nThe model does not say which shape its samples have, so nothing was asked: give --data.")
+        return
+    found = look(
+        classifier, x, y, samples=samples, epsilon=radius, expect_accuracy=expect_accuracy, seed=seed, device=device
+    )
+    console.print(info_table(found.model))
+    show_contract(console, found)
+    raise typer.Exit(0 if found.sound else 3)
 
 
 @app.command(name="list")

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .harness.model_info import ModelInfo
-from .harness.results import AttackRecord, Finding, PlanEntry, Result
+from .harness.results import AttackRecord, Finding, Inspection, PlanEntry, Result
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "NO_GATE": "cyan"}
+_SEVERITIES = {"ok": "green", "info": "dim", "warning": "yellow", "severe": "bold red"}
 _MARKS = {"ok": "", "idle": "nothing stood", "not_applicable": "does not apply"}
 
 
@@ -147,8 +148,41 @@ def show_result(console: Console, result: Result) -> None:
 
 def finding_text(finding: Finding) -> Text:
     """Code, what was seen, what to do."""
-    style = {"severe": "bold yellow", "warning": "yellow", "info": "dim"}[finding.severity]
+    style = _SEVERITIES[finding.severity]
     return Text.assemble((f"{finding.code} ", style), f"{finding.message} ", (finding.remedy, "dim"))
+
+
+def show_contract(console: Console, found: Inspection) -> None:
+    """On what it was asked, every check, and what would fit better."""
+    samples = f"{found.samples:,} {'samples' if found.labelled else 'random samples, no labels'}"
+    right = "" if found.clean_accuracy is None else f", {found.clean_accuracy:.1%} of them right"
+    console.print()
+    console.print(Text.assemble(("Contract", "bold"), f" on {samples}{right}"))
+    console.print(contract_table(found.contract, wide=console.width >= 100))
+    if not found.labelled:
+        console.print(Text("Give --data to judge the model on samples of its own kind.", style="dim"))
+    if found.proposal:
+        console.print(Text(f"proposal: {found.proposal}", style="yellow"))
+
+
+def contract_table(contract: list[Finding], *, wide: bool = True) -> Table:
+    """Check by check: what it says, the numbers (in a column of their own on a wide terminal), what to do."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("check", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    table.add_column("what was seen, what to do", ratio=1)
+    if wide:
+        table.add_column("measured / threshold", justify="right", no_wrap=True)
+    for finding in contract:
+        numbers = "" if finding.measured is None else f"{finding.measured:.3g} / {finding.threshold or 0:.3g}"
+        said = Text(finding.message)
+        if numbers and not wide:
+            said.append(f" [{numbers}]", style="dim")
+        if finding.remedy:
+            said.append(f" {finding.remedy}", style="dim")
+        result = Text(finding.severity, style=_SEVERITIES[finding.severity])
+        table.add_row(finding.code, result, said, *([Text(numbers, style="dim")] if wide else []))
+    return table
 
 
 def threat_text(result: Result) -> str:

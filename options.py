@@ -84,6 +84,21 @@ Data = Annotated[
         rich_help_panel="Data",
     ),
 ]
+ExpectAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        help="Clean accuracy that the model is said to have; falling short of it is a severe finding.",
+        min=0,
+        max=1,
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+DataRange = Annotated[
+    str | None,
+    typer.Option(help="Range of the pixels in DATA, where they are not in [0, 1].", rich_help_panel="Data"),
+]
+Resize = Annotated[str | None, typer.Option(help="HxW for images of differing sizes.", rich_help_panel="Data")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 

@@ -31,3 +31,12 @@ class Classifier(Protocol):
     def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
         """The torch twin that gradients come from, or None."""
         ...
+
+
+@runtime_checkable
+class DoubleTwin(Protocol):
+    """What a classifier may offer besides, so that its gradient can be held against finite differences."""
+
+    def double(self) -> Forward | None:
+        """The exact twin in float64 for float64 inputs in units of `info.bounds`; None: none can be made."""
+        ...

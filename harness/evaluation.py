@@ -1,17 +1,17 @@
-"""One evaluation: clean pass, probe, plan, attacks on what still stands, replay, controls, verdict."""
+"""One evaluation: probe, clean pass, ascent, plan, attacks on what still stands, replay, controls, verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from .diagnosis import Probe, Unbounded
-from .diagnosis.nondeterministic import THRESHOLD
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
+from .execution.first_look import climbs, first_look, with_accuracy, with_gradient
 from .execution.job import Job
 from .execution.observer import Observer, Silent
-from .execution.probe import SAMPLES, Asker, probe_gradient
-from .planner import Step, plan
+from .execution.probe import SAMPLES, Asker
+from .planner import Step, plan, trials
 
 _T = TypeVar("_T")
 
@@ -19,19 +19,19 @@ SCORING_DRAWS = 100
 """Fresh draws that score a random target. Source: reference C6, n >= 100."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evaluated:
     """What an evaluation leaves behind, before it is written down as a Result."""
 
     job: Job
     campaign: Campaign
-    probe: Probe
-    steps: list[Step]
-    unbounded: Unbounded | None
-    drift: float
+    probe: Probe = field(default_factory=Probe)
+    steps: list[Step] = field(default_factory=list)
+    unbounded: Unbounded | None = None
+    drift: float = 0.0
     """Between the first samples' answers before and after the attacks."""
-    complete: bool
-    error: UnfinishedError | None
+    complete: bool = False
+    error: UnfinishedError | None = None
     """Why the run could not finish; what was computed is kept."""
 
 
@@ -41,30 +41,49 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
     Raises:
         ModelError: the model cannot answer even the clean samples.
     """
-    observer = observer or Silent()
-    campaign = Campaign.begin(job, observer)
-    probe, steps, unbounded, drift = Probe(), list[Step](), None, 0.0
+    campaign = Campaign.begin(job, observer or Silent())
+    done = Evaluated(job, campaign)
     try:
-        asker = Asker(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter)
-        probe = _questioned(lambda: asker.probe(campaign.batch))
-        noisy = probe.difference > THRESHOLD
-        campaign.pipeline = replace(job.pipeline, noisy_classifier=noisy, cut_gradient=probe.cut_gradient)
-        steps = plan(job.requests, campaign.pipeline, job.norm, targeted=job.targets is not None)
-        observer.planned([step.entry() for step in steps])
-        _questioned(campaign.clean_pass)
-        probe = _probe_gradient(campaign, steps, probe)
-        campaign.slack = 2 * (probe.parity or 0.0)
-        campaign.attack(steps)
-        unbounded = campaign.unbounded(steps)
+        asker = prepare(done)
+        campaign.attack(done.steps)
+        done.unbounded = campaign.unbounded(done.steps)
         campaign.final_score(SCORING_DRAWS)
-        drift = asker.drift()
+        done.drift = asker.drift()
+        done.complete = True
     except KeyboardInterrupt:
-        campaign.interrupt(steps)
-        return Evaluated(job, campaign, probe, steps, unbounded, drift, False, None)
+        _interrupt(done)
     except UnfinishedError as error:
-        campaign.interrupt(steps)
-        return Evaluated(job, campaign, probe, steps, unbounded, drift, False, error)
-    return Evaluated(job, campaign, probe, steps, unbounded, drift, True, None)
+        done.error = error
+        _interrupt(done)
+    done.probe = with_accuracy(campaign, done.probe)
+    return done
+
+
+def prepare(done: Evaluated) -> Asker:
+    """Everything that comes before the first attack, the plan included.
+
+    Raises:
+        ModelError: the model cannot answer the clean samples.
+    """
+    job, campaign = done.job, done.campaign
+    asker = Asker(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter)
+    done.probe = _questioned(lambda: first_look(campaign, asker))
+    _questioned(campaign.clean_pass)
+    targeted = job.targets is not None
+    names = trials(job.requests, campaign.pipeline, job.norm, targeted=targeted)
+    ascents = climbs(campaign, names)
+    done.probe = replace(done.probe, ascents=ascents)
+    done.steps = plan(job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
+    campaign.observer.planned([step.entry() for step in done.steps])
+    done.probe = with_gradient(campaign, done.steps, done.probe)
+    return asker
+
+
+def _interrupt(done: Evaluated) -> None:
+    """Write down what did not run; a run that ended before its plan was made has the one that it would have begun."""
+    job, campaign = done.job, done.campaign
+    done.steps = done.steps or plan(job.requests, campaign.pipeline, job.norm, targeted=job.targets is not None)
+    campaign.interrupt(done.steps)
 
 
 def _questioned(ask: Callable[[], _T]) -> _T:
@@ -76,15 +95,3 @@ def _questioned(ask: Callable[[], _T]) -> _T:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"the model fails on the clean samples: {reason}") from error
-
-
-def _probe_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Probe:
-    """The gradient that the first gradient attack will use, on samples that stand."""
-    step = next((s for s in steps if s.runs and not s.blackbox and s.gradient), None)
-    rows = campaign.ledger.standing_rows()[:SAMPLES]
-    if step is None or len(rows) == 0:
-        return probe
-    problem = campaign.problem(step, rows, phase="controls")
-    return probe_gradient(
-        probe, campaign.target(step, rows, phase="controls"), problem.ball, problem.goal, problem.stream
-    )

@@ -20,6 +20,14 @@ class Twin(BaseModel):
     scale: float | None = None
     """Largest absolute logit on the same samples."""
     samples: int = 0
+    tolerance: float = 1e-4
+    """How far the twin may be off, relative to the largest logit: what the number format of the file allows."""
+    step: float | None = None
+    """One quantisation step of the output, in logits; None where the output is not quantised."""
+
+    def allowed(self, scale: float) -> float:
+        """The difference in logits that is rounding, on logits up to `scale`."""
+        return max(self.tolerance * scale, 2 * (self.step or 0.0))
 
 
 class ModelInfo(BaseModel):
@@ -46,6 +54,8 @@ class ModelInfo(BaseModel):
     """How often each graph operator occurs."""
     obstacles: dict[str, str] = {}
     """Operators that round, sign, sort, quantise or draw random numbers -> what they do."""
+    random_operators: tuple[str, ...] = ()
+    """Graph operators that draw random numbers: such a model is random even where two answers agree."""
     missing_operators: tuple[str, ...] = ()
     """Operators that the twin cannot run."""
     twin: Twin = Twin(available=False)

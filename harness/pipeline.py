@@ -79,7 +79,7 @@ class Pipeline:
         """Why the classifier has no gradient; empty when it has one."""
         if self.cut_gradient:
             return self.cut_gradient
-        if self.classifier.differentiable() is not None:
+        if self.classifier.differentiable() is not None or self.classifier.differentiable("bpda") is not None:
             return ""
         return self.classifier.info.twin.reason or "the model has no differentiable twin"
 
@@ -100,7 +100,9 @@ class Pipeline:
         """
         twin = self.classifier.differentiable("bpda" if bpda else "exact")
         if twin is None:
-            raise NoGradientError(self.no_gradient)
+            raise NoGradientError(
+                self.no_gradient or f"the model has no twin for {'bpda' if bpda else 'exact'} gradients"
+            )
         if self.stages:
             pixels = self._to_pixels(x)
             for number, stage in enumerate(self.stages):

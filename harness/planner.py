@@ -1,5 +1,6 @@
 """Which attack on what gradient, and why: a pure function of the suite, the threat and what is known of the target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from .attacks import ATTACKS, AnyAttack
 from .attacks.transfer import Transfer
 from .geometry import Norm
-from .gradients import GradientName
+from .gradients.ascent import Ascent, GradientName
+from .gradients.choice import automatic, candidates
 from .pipeline import Pipeline
 from .results import PlanEntry
 
@@ -78,12 +80,23 @@ class Step:
         )
 
 
-def plan(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> list[Step]:
-    """Decide every request, in order."""
-    return [_decide(request, pipeline, norm, targeted=targeted) for request in requests]
+def plan(
+    requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool, ascents: Sequence[Ascent] = ()
+) -> list[Step]:
+    """Decide every request, in order; `ascents` are the gradients of `trials`, as measured."""
+    return [_decide(request, pipeline, norm, ascents, targeted=targeted) for request in requests]
 
 
-def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool) -> Step:
+def trials(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> tuple[GradientName, ...]:
+    """The gradients whose ascent decides the plan, or speaks for it."""
+    names: list[GradientName] = []
+    for step in plan(requests, pipeline, norm, targeted=targeted):
+        if step.runs and step.gradient and not step.blackbox and not isinstance(step.request.config, Transfer):
+            names += candidates(pipeline) if step.request.gradient == "auto" else (step.gradient,)
+    return tuple(dict.fromkeys(names))
+
+
+def _decide(request: Request, pipeline: Pipeline, norm: Norm, ascents: Sequence[Ascent], *, targeted: bool) -> Step:
     spec = ATTACKS[request.config.attack]
     if request.norms is not None and norm not in request.norms:
         return Step(request, False, False, None, 1, f"the suite runs it in {', '.join(request.norms)} only")
@@ -98,7 +111,7 @@ def _decide(request: Request, pipeline: Pipeline, norm: Norm, *, targeted: bool)
         if pipeline.random:
             reason += "; single draws decide its steps, so it is weak on a random target"
         return Step(request, True, True, None, 1, reason)
-    return _gradient(request, pipeline)
+    return _gradient(request, pipeline, ascents)
 
 
 def _transfer(request: Request, config: Transfer, pipeline: Pipeline) -> Step:
@@ -108,27 +121,23 @@ def _transfer(request: Request, config: Transfer, pipeline: Pipeline) -> Step:
         return Step(request, False, False, None, 1, "no defense: the bare model is the target itself")
     if pipeline.no_gradient:
         return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
-    return Step(request, True, True, "exact", 1, "points from the bare model, around its defenses")
+    name: GradientName = "bpda" if pipeline.classifier.info.obstacles else "exact"
+    return Step(request, True, True, name, 1, "points from the bare model, around its defenses")
 
 
-def _gradient(request: Request, pipeline: Pipeline) -> Step:
+def _gradient(request: Request, pipeline: Pipeline, ascents: Sequence[Ascent]) -> Step:
     if pipeline.no_gradient:
         return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
     opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
     inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
-    name: GradientName = "exact"
-    reason = "differentiable end to end"
-    if request.gradient != "auto":
+    if request.gradient == "auto":
+        name, reason = automatic(pipeline, ascents)
+    else:
         name, reason = request.gradient, "fixed by the suite"
         if name == "exact" and inexact:
             return Step(request, False, True, None, 1, f"{inexact[0].label} has no exact gradient")
         if name == "bpda" and opaque:
             return Step(request, False, True, None, 1, f"{opaque[0].label} declares no surrogate")
-    elif opaque:
-        name, reason = "bpda-identity", f"{opaque[0].label} declares no surrogate, so the identity is tried"
-    elif inexact:
-        name = "bpda-identity" if all(s.surrogate.kind == "identity" for s in pipeline.stages) else "bpda"
-        reason = f"{inexact[0].label}: {inexact[0].surrogate.reason}"
     draws = request.eot if request.eot != "auto" else (DEFAULT_DRAWS if pipeline.random else 1)
     if draws > 1 and not pipeline.random:
         return Step(request, True, True, name, 1, f"{reason}; nothing is random, so one draw is enough")

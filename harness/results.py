@@ -12,7 +12,7 @@ Outcome = Literal["clean_error", "broken", "survived", "not_evaluated"]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NO_GATE"]
 Phase = Literal["clean", "gradient", "blackbox", "replay", "controls"]
 PHASES: tuple[Phase, ...] = ("clean", "gradient", "blackbox", "replay", "controls")
-Severity = Literal["info", "warning", "severe"]
+Severity = Literal["ok", "info", "warning", "severe"]
 AttackStatus = Literal["ok", "idle", "not_applicable", "skipped", "crashed", "starved", "interrupted"]
 
 
@@ -39,7 +39,8 @@ class Finding(_Record):
     code: str
     """Upper case with underscores, e.g. BLACKBOX_BEATS_WHITEBOX."""
     severity: Severity
-    """`severe` stands against a PASS; `warning` and `info` do not."""
+    """`severe` stands against a PASS; `warning` and `info` do not; `ok` is what a check of the contract says when
+    nothing is wrong."""
     message: str
     """One sentence: what was seen."""
     measured: float | None = None
@@ -156,6 +157,24 @@ class GalleryItem(_Record):
     adversarial: list[Any]
 
 
+class Inspection(_Record):
+    """What a model is and whether it keeps its contract, before anything attacks it."""
+
+    model: ModelInfo
+    contract: list[Finding]
+    samples: int
+    labelled: bool
+    """False: random samples, with the model's own answers as labels."""
+    clean_accuracy: float | None = None
+    proposal: str = ""
+    """Another common range, normalisation or layout that fits the samples better; yours to confirm."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether no check found anything severe."""
+        return all(finding.severity != "severe" for finding in self.contract)
+
+
 class Result(_Record):
     """One evaluation, from the question to the verdict."""
 
@@ -190,7 +209,10 @@ class Result(_Record):
     attacks: list[AttackRecord] = []
     samples: list[SampleRecord] = []
     passes: PassCount = PassCount()
+    contract: list[Finding] = []
+    """Every check of the contract in order, also those that found nothing or could not be made."""
     findings: list[Finding] = []
+    """What the contract and the controls found, severe ones first."""
     gallery: list[GalleryItem] = []
     environment: Environment
 

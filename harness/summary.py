@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from .diagnosis import Records, diagnose
+from .diagnosis import Records, diagnose, examine
 from .evaluation import Evaluated
+from .execution.first_look import described
 from .gallery import gallery
 from .model_info import ModelInfo
 from .results import DataRecord, Environment, Finding, Outcome, Result, SampleRecord, ThreatRecord
@@ -24,10 +25,10 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
     unknown = int(ledger.unknown.sum())
     evaluated = int(ledger.seen.sum())
     clean = float(ledger.clean_rate.sum()) / max(evaluated, 1)
-    findings = _findings(done, clean, evaluated)
+    info = described(campaign, done.probe)
+    findings = _findings(done, info, clean, evaluated)
     judgement = judge(ledger.proven, unknown, n, job.gate, findings)
     samples = [_sample(done, i) for i in range(n)]
-    info = _info(done)
     result = Result(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
@@ -52,6 +53,7 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
         attacks=campaign.records,
         samples=samples,
         passes=campaign.meter.totals(),
+        contract=examine(done.probe, info),
         findings=findings,
         gallery=_gallery(done, samples),
         environment=_environment(job.device, version),
@@ -60,7 +62,7 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
     return result
 
 
-def _findings(done: Evaluated, clean: float, evaluated: int) -> list[Finding]:
+def _findings(done: Evaluated, info: ModelInfo, clean: float, evaluated: int) -> list[Finding]:
     campaign = done.campaign
     return diagnose(
         Records(
@@ -68,8 +70,8 @@ def _findings(done: Evaluated, clean: float, evaluated: int) -> list[Finding]:
             evaluated=evaluated,
             classes=campaign.classes,
             clean_accuracy=clean,
-            twin_missing=campaign.pipeline.no_gradient,
             probe=done.probe,
+            info=info,
             plan=[step.entry() for step in done.steps],
             attacks=campaign.records,
             broken=int((campaign.ledger.rate < 0.5).sum()),
@@ -115,19 +117,6 @@ def _threat(done: Evaluated) -> ThreatRecord:
         low, high = float(job.eps.min()), float(job.eps.max())
         epsilon = low if low == high else (low, high)
     return ThreatRecord(norm=job.norm, epsilon=epsilon, box=job.box is not None, targeted=job.targets is not None)
-
-
-def _info(done: Evaluated) -> ModelInfo:
-    """The model's contract, with the parity that was measured on these samples."""
-    info, probe = done.campaign.pipeline.classifier.info, done.probe
-    shape = tuple(done.job.x.shape[1:])
-    twin = info.twin
-    if probe.parity is not None:
-        twin = twin.model_copy(update={"parity": probe.parity, "scale": probe.scale, "samples": probe.samples})
-    update: dict[str, Any] = {"twin": twin, "input_shape": info.input_shape or shape}
-    if done.campaign.classes:
-        update["classes"] = done.campaign.classes
-    return info.model_copy(update=update)
 
 
 def _gallery(done: Evaluated, samples: list[SampleRecord]) -> list[Any]:

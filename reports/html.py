@@ -30,7 +30,7 @@ _FILTERS = (
     *(wording.percent, wording.count, wording.number, wording.rate, wording.duration, wording.plural),
     *(wording.norm, wording.radius, wording.interval, wording.gate, wording.held_against),
 )
-_SEVERITIES = ("severe", "warning", "info")
+_SEVERITIES = ("severe", "warning", "info", "ok")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training", "diagnosis", "planner"),
     ("execution", "gallery", "verdict"),
     ("evaluation",),
-    ("summary",),
+    ("summary", "inspection"),
 )
 
 

@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 
-from robcheck import cli
+from robcheck import cli, load_data
 
 EMBEDDED = Path(cli.__file__).parent / "adapters" / "embedded"
 DIGITS = (1, 8, 8)
@@ -246,6 +246,49 @@ def test_list_describe_inspect(run):
     code, out, _ = run("inspect", "embedded:digits-cnn")
     assert code == 0
     assert "Conv x 2" in out
+
+
+def test_inspect_shows_the_contract(run, tmp_path):
+    code, out, _ = run("inspect", "embedded:digits-cnn", "--expect-accuracy", "0.97", "--samples", "100")
+    assert code == 0
+    for word in ("FINITE_OUTPUT", "ACCURACY", "PARITY", "GRADIENT", "ASCENT", "measured / threshold", "exact gradient"):
+        assert word in out
+    assert "severe" not in out
+    code, out, _ = run("inspect", EMBEDDED / "digits-cnn.onnx")
+    assert code == 0
+    assert "64 random samples" in out
+    assert "Not checked" in out
+    path = arrays(tmp_path / "wrong.npz", n=40, y=np.zeros(40, int))
+    code, out, err = run("inspect", EMBEDDED / "digits-cnn.onnx", "--data", path, "--expect-accuracy", "0.97")
+    assert code == 3
+    assert "ACCURACY_TOO_LOW" in out
+    assert err == ""
+
+
+def test_inspect_proposes_a_contract(run):
+    code, out, _ = run("inspect", "embedded:digits-cnn", "--mean", "0.9", "--std", "0.1", "--expect-accuracy", "0.97")
+    assert code == 3
+    assert "proposal: " in out
+    assert "--range 0-" in out
+
+
+def test_inspect_refuses_what_makes_no_sense(run):
+    complaint(run("inspect", EMBEDDED / "digits-cnn.onnx", "--expect-accuracy", "0.9"), 2, "--data")
+    complaint(run("inspect", "embedded:digits-cnn", "--expect-accuracy", "97"), 2, "expect-accuracy")
+    complaint(run("inspect", "embedded:digits-cnn", "--epsilon", "8/0"), 2, "8/0")
+    complaint(run("inspect", "nothing.onnx"), 4, "nothing.onnx")
+
+
+def test_expected_accuracy_stands_against_a_pass(run, tmp_path):
+    common = ("--suite", "quick", "--epsilon", "0.05", "--samples", "200", "--min-robust-accuracy", "0.5")
+    code, out, _ = run("evaluate", "embedded:digits-cnn-pgd", *common, "--expect-accuracy", "0.9")
+    assert code == 0
+    data = load_data("digits", samples=200)
+    wrong = np.where(np.arange(200) < 30, (data.y.numpy() + 1) % 10, data.y.numpy())
+    np.savez(tmp_path / "d.npz", x=data.x.numpy(), y=wrong)
+    code, out, _ = run("evaluate", "embedded:digits-cnn-pgd", *common, "--data", "d.npz", "--expect-accuracy", "0.97")
+    assert code == 3
+    assert "ACCURACY_TOO_LOW" in out
 
 
 @pytest.mark.slow

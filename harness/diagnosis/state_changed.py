@@ -1,19 +1,18 @@
 """Is the model after the attacks the model that was there before?"""
 
 from ..results import Finding
-from .nondeterministic import THRESHOLD
-from .records import Records
+from .records import DIFFERENCE, Records
 
 
 def state_changed(records: Records) -> Finding | None:
     """The first samples, asked again at the end, are answered differently."""
-    if records.drift <= THRESHOLD or records.probe.difference > THRESHOLD:
+    if records.drift <= DIFFERENCE or records.probe.random:
         return None
     return Finding(
         code="STATE_CHANGED",
         severity="severe",
         message="The model answers the first samples differently after the attacks than before them.",
         measured=records.drift,
-        threshold=THRESHOLD,
+        threshold=DIFFERENCE,
         remedy="Look for counters, caches or statistics that the forward pass changes.",
     )

@@ -32,5 +32,7 @@ class Job:
     batch: int | None = None
     budget: int | None = None
     """Passes that attacks may spend, all samples together."""
+    expected_accuracy: float | None = None
+    """What the owner of the model says about its clean accuracy."""
     labels: dict[str, Any] = field(default_factory=dict)
     """Names for the record: suite, data, class names."""

@@ -87,6 +87,8 @@ class LocalTarget:
             decision = self.pipeline.differentiable(inputs, stream, ESTIMATORS[name], bpda=name != "exact")
             folded = objective.fold(n)
             loss = folded(decision)
+            if not loss.requires_grad:
+                raise NoGradientError(f"no gradient from the model's output to its input by {name}")
             (gradient,) = torch.autograd.grad(loss.sum(), [points])
         logits = decision.logits.detach()
         # NaN from the twin may be the twin's own trouble, so it is no break here; `Best` asks the deployed model.

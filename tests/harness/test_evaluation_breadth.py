@@ -156,7 +156,8 @@ def test_the_observer_hears_everything_in_order() -> None:
     x, y = pictures()
     listener = Listener()
     result = run(Pictures(), x, y, PGD, {"attack": "apgd", "steps": 5}, epsilon=0.01, observer=listener)
-    assert listener.told[:3] == ["planned 2", "started clean 14", "clean 1 3 14"]
+    assert listener.told[:3] == ["started clean 14", "clean 1 3 14", "started contract: ascent 14"]
+    assert listener.told[3] == "planned 2"
     assert [t for t in listener.told if t.startswith("finished")] == ["finished pgd ok", "finished apgd ok"]
     assert listener.told.index("started pgd 14") < listener.told.index("finished pgd ok")
     assert listener.passes == result.passes.forward + result.passes.backward

@@ -108,6 +108,11 @@ def _result(**changes: Any) -> Result:
             Finding(code="NOTE", severity="info", message="A remark."),
             Finding(code="MASKED", severity="severe", message="Masked.", measured=9.0, threshold=0.5, remedy="Do."),
         ],
+        "contract": [
+            Finding(code="PARITY", severity="ok", message="All is well.", measured=1e-6, threshold=1e-3),
+            Finding(code="GRADIENT", severity="info", message="Not checked: nobody <asked>."),
+            Finding(code="MASKED", severity="severe", message="Masked.", measured=9.0, threshold=0.5, remedy="Do."),
+        ],
         "gallery": _gallery(),
         "environment": Environment(robcheck="0.1.0", python="3.12", platform="Linux", packages={"numpy": "2.0"}),
     }

@@ -113,6 +113,14 @@ def test_severe_findings_come_first(make_result):
     assert text.index("MASKED") < text.index("<code>NOTE</code>")
 
 
+def test_the_contract_is_shown_check_by_check(make_result):
+    text = render_html(make_result())
+    assert "check by check" in text
+    assert '<span class="tag ok">ok</span>' in text
+    assert "nobody &lt;asked&gt;" in text
+    assert "check by check" not in render_html(make_result(contract=[]))
+
+
 def test_an_unfinished_run_says_so(make_result):
     assert "Unfinished run" in render_html(make_result(complete=False))
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from robcheck.harness.diagnosis import CHECKS, Probe, Records, Unbounded, diagnose
+from robcheck.harness.diagnosis import CHECKS, CONTRACT, Probe, Records, Unbounded, diagnose, examine
 from robcheck.harness.diagnosis.clean_accuracy import chance_limit
+from robcheck.harness.gradients.ascent import Ascent
+from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.results import AttackRecord
 
 
@@ -19,8 +21,18 @@ HEALTHY = Records(
     evaluated=100,
     classes=10,
     clean_accuracy=0.9,
-    twin_missing="",
-    probe=Probe(samples=32, parity=1e-6, scale=10.0, gradient_samples=32, dead_gradients=0),
+    probe=Probe(
+        samples=32,
+        looks_like="logits",
+        parity=1e-6,
+        excess=1e-6,
+        scale=10.0,
+        gradient_samples=32,
+        slope_errors=(1e-9,) * 8,
+        ascents=(Ascent("exact", samples=16, ascended=16, rise=3.0),),
+        used=("exact",),
+    ),
+    info=ModelInfo(name="m", format="onnx", twin=Twin(available=True, tolerance=1e-3)),
     attacks=[attack()],
     broken=50,
     unbounded=Unbounded(samples=32, survived=0),
@@ -37,6 +49,9 @@ def probed(**changes: Any) -> Records:
 
 def test_a_healthy_run_has_no_findings() -> None:
     assert diagnose(HEALTHY) == []
+    assert {finding.severity for finding in examine(HEALTHY.probe, HEALTHY.info) if finding.code != "ACCURACY"} == {
+        "ok"
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,12 +59,20 @@ def test_a_healthy_run_has_no_findings() -> None:
     [
         (replace(HEALTHY, clean_accuracy=0.1), "CLEAN_ACCURACY", "severe"),
         (probed(nan_outputs=1), "NAN_OUTPUT", "severe"),
-        (probed(difference=1e-3), "NONDETERMINISTIC", "warning"),
-        (probed(batch_difference=1e-3), "BATCH_DEPENDENT", "severe"),
-        (replace(HEALTHY, twin_missing="Floor has no gradient"), "NO_GRADIENT", "severe"),
+        (probed(infinite_outputs=1), "INFINITE_OUTPUT", "warning"),
+        (probed(difference=1e-3, random=True), "NONDETERMINISTIC", "warning"),
+        (probed(batch_difference=2e-3), "BATCH_DEPENDENT", "severe"),
+        (probed(no_gradient="Floor has no gradient", ascents=()), "NO_GRADIENT", "severe"),
+        (probed(cut_gradient="it is cut", ascents=()), "NO_GRADIENT", "severe"),
         (probed(gradient_error="it fails"), "GRADIENT_FAILS", "severe"),
         (probed(dead_gradients=4), "ZERO_GRADIENT", "severe"),
-        (probed(parity=0.011), "TWIN_PARITY", "severe"),
+        (probed(slope_errors=(0.5,) * 8), "WRONG_GRADIENT", "severe"),
+        (probed(slope_errors=(1e-9,) * 7 + (0.5,)), "WRONG_GRADIENT", "severe"),
+        (probed(ascents=(Ascent("exact", samples=16, ascended=12, rise=1.0),)), "NOT_ASCENDING", "severe"),
+        (probed(ascents=(Ascent("exact", samples=16, error="it fails"),)), "NOT_ASCENDING", "severe"),
+        (probed(parity=0.011, excess=0.011), "TWIN_PARITY", "severe"),
+        (probed(one_sided_noise="The deployed model"), "TWIN_PARITY", "severe"),
+        (probed(twin_error="it answers (3,)"), "TWIN_PARITY", "severe"),
         (probed(twin_disagrees=1), "TWIN_PARITY", "severe"),
         (replace(HEALTHY, attacks=[attack(invalid=1)]), "INVALID_CANDIDATES", "severe"),
         (replace(HEALTHY, blackbox_only=3), "BLACKBOX_BEATS_WHITEBOX", "severe"),
@@ -82,12 +105,17 @@ def test_fires(records: Records, code: str, severity: str) -> None:
         replace(HEALTHY, clean_accuracy=0.31),
         replace(HEALTHY, clean_accuracy=0.0, evaluated=0),
         probed(difference=1e-4),
-        probed(batch_difference=1e-4),
+        probed(batch_difference=1e-3),
+        probed(ascents=(Ascent("exact", samples=16, ascended=13, rise=1.0),)),
+        probed(ascents=(Ascent("exact", error="cut"), Ascent("bpda", samples=5, ascended=5)), used=("exact", "bpda")),
+        probed(ascents=()),
+        probed(slope_errors=(), slopes_unchecked="no twin"),
+        probed(slope_errors=(1e-9,) * 9 + (0.5,)),
         probed(dead_gradients=3),
         probed(gradient_samples=0),
-        probed(parity=0.0099),
+        probed(parity=0.0099, excess=0.0099),
         probed(parity=None),
-        probed(parity=0.0, scale=0.0),
+        probed(parity=0.0, excess=0.0, scale=0.0),
         replace(HEALTHY, unbounded=Unbounded(samples=32, survived=1)),
         replace(HEALTHY, unbounded=Unbounded(samples=0, survived=0)),
         replace(HEALTHY, unbounded=None),
@@ -101,26 +129,24 @@ def test_does_not_fire(records: Records) -> None:
 
 @pytest.mark.parametrize("parity", [float("nan"), float("inf")])
 def test_a_twin_that_answers_with_nan_is_no_twin(parity: float) -> None:
-    assert codes(probed(parity=parity)) == ["TWIN_PARITY"]
+    assert codes(probed(parity=parity, excess=parity)) == ["TWIN_PARITY"]
 
 
 def test_a_random_model_is_no_proof_against_its_batches() -> None:
     """Two draws differ, whoever draws them."""
-    assert codes(probed(difference=0.5, batch_difference=0.5)) == ["NONDETERMINISTIC"]
+    assert codes(probed(difference=0.5, random=True, batch_difference=0.5)) == ["NONDETERMINISTIC"]
 
 
 def test_blackbox_needs_a_gradient_attack_to_beat() -> None:
     alone = [attack("transfer-surrogate", gradient=None), attack("square", gradient=None)]
-    records = replace(HEALTHY, blackbox_only=50, attacks=alone, twin_missing="none")
+    records = replace(probed(no_gradient="none", ascents=()), blackbox_only=50, attacks=alone)
     assert codes(records) == ["NO_GRADIENT"]
     crashed = replace(HEALTHY, blackbox_only=50, attacks=[attack(status="crashed"), attack("square", gradient=None)])
     assert codes(crashed) == ["ATTACK_CRASHED"]
 
 
 def test_severe_findings_come_first() -> None:
-    records = replace(
-        HEALTHY, blackbox_only=1, probe=replace(HEALTHY.probe, difference=1.0, nan_outputs=2), clean_accuracy=0.0
-    )
+    records = replace(probed(difference=1.0, random=True, nan_outputs=2), blackbox_only=1, clean_accuracy=0.0)
     severities = [finding.severity for finding in diagnose(records)]
     assert severities == sorted(severities, key=("severe", "warning", "info").index)
     assert len(severities) == 4
@@ -144,3 +170,6 @@ def test_checks_are_pure() -> None:
     for check in CHECKS:
         assert check(HEALTHY) is None
         assert (check.__doc__ or "").strip()
+    for contract in CONTRACT:
+        assert contract(HEALTHY.probe, HEALTHY.info) == contract(HEALTHY.probe, HEALTHY.info)
+        assert (contract.__doc__ or "").strip()

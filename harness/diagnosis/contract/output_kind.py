@@ -1,0 +1,32 @@
+"""Are the scores what they are taken for?"""
+
+from ...model_info import ModelInfo
+from ...results import Finding, Severity
+from ..records import Probe
+from .unchecked import NOT_ASKED, unchecked
+
+_REMEDY = "Export the logits in front of the softmax; a saturated softmax hides the gradient."
+
+
+def output_kind(probe: Probe, info: ModelInfo) -> Finding:
+    """Probabilities that are taken for logits make saturated losses; labels leave black-box attacks no score."""
+    if probe.samples == 0 or probe.looks_like is None:
+        return unchecked("OUTPUT_KIND", NOT_ASKED if probe.samples == 0 else "the answers are not finite")
+    if info.output == "logits" and probe.looks_like in ("probabilities", "labels"):
+        return _finding(
+            "SCORES_ARE_NO_LOGITS",
+            "warning",
+            f"The scores are taken for logits but look like {probe.looks_like}.",
+            _REMEDY,
+        )
+    if info.output == "labels":
+        message = "The model answers with labels alone, so score attacks see nothing between two flips."
+        return _finding("LABELS_ONLY", "info", message, "Export the scores in front of the argmax.")
+    if info.output == "probabilities":
+        message = "The model ends in probabilities; their logarithm is attacked."
+        return _finding("OUTPUT_KIND", "info", message, _REMEDY)
+    return _finding("OUTPUT_KIND", "ok", f"The scores are {info.output}.", "")
+
+
+def _finding(code: str, severity: Severity, message: str, remedy: str) -> Finding:
+    return Finding(code=code, severity=severity, message=message, remedy=remedy)

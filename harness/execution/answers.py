@@ -1,0 +1,41 @@
+"""Two answers side by side: how far apart they are, and what kind they seem to be."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..model_info import OutputKind
+
+_LEAST_LOG = -87.0
+"""Below e^-87 a float32 probability is zero or denormal."""
+_SUMS = 1e-4
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """Largest L2 distance between normalised outputs (N, K), NaN apart."""
+    a, b = functional.normalize(a.nan_to_num(0.0), dim=1), functional.normalize(b.nan_to_num(0.0), dim=1)
+    return float((a - b).norm(dim=1).max()) if len(a) else 0.0
+
+
+def comparable(scores: Tensor, output: OutputKind) -> Tensor:
+    """What twin and deployed model have to agree on: logits, or log-probabilities that float32 can hold."""
+    if output in ("logits", "labels"):
+        return scores
+    return functional.log_softmax(scores, dim=1).clamp(min=_LEAST_LOG)
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Absolute differences, 0 where both are the same infinity."""
+    return torch.where(a == b, 0.0, (a - b).abs())
+
+
+def looks_like(scores: Tensor) -> OutputKind | None:
+    """What kind of output the finite rows of scores (N, K) seem to be; None without such a row."""
+    rows = scores[scores.isfinite().all(dim=1)].double()
+    if len(rows) == 0:
+        return None
+    if bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < _SUMS).all()):
+        return "labels" if bool((rows.amax(dim=1) == 1).all()) else "probabilities"
+    if bool((rows <= 0).all()) and bool(((rows.exp().sum(dim=1) - 1).abs() < _SUMS).all()):
+        return "log-probabilities"
+    return "logits"

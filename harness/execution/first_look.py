@@ -1,0 +1,80 @@
+"""What is asked of a model before anything attacks it, in the order in which the answers are needed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from ..attacks.pgd import PGD
+from ..attacks.transfer import Transfer
+from ..diagnosis import Probe
+from ..gradients.ascent import Ascent, GradientName
+from ..model_info import ModelInfo
+from ..planner import DEFAULT_DRAWS, Request, Step
+from . import ascent
+from .campaign import Campaign
+from .probe import SAMPLES, Asker, probe_gradient
+from .slopes import with_slopes
+
+
+def first_look(campaign: Campaign, asker: Asker) -> Probe:
+    """Determinism, batches, finite answers, parity, slopes; the campaign's pipeline learns what it needs of them."""
+    classifier, z = campaign.pipeline.classifier, campaign.ball.x[:SAMPLES].to(campaign.job.device)
+    probe = asker.probe(campaign.batch)
+    probe = with_slopes(probe, classifier, z, campaign.coordinates.to(campaign.job.device), campaign.meter)
+    campaign.pipeline = replace(campaign.pipeline, noisy_classifier=probe.random, cut_gradient=probe.cut_gradient)
+    campaign.slack = 2 * max(0.0, probe.excess)
+    return probe
+
+
+def climbs(campaign: Campaign, names: Sequence[GradientName]) -> tuple[Ascent, ...]:
+    """The ascent of each kind of gradient, on the same samples: right when clean, with room to move."""
+    rows = campaign.ledger.standing_rows()
+    rows = rows[campaign.ball.eps[rows] > 0][: ascent.SAMPLES]
+    if len(rows) == 0 or not names:
+        return ()
+    draws = DEFAULT_DRAWS if campaign.pipeline.random else 1
+    request = Request(name="ascent", config=PGD())
+    passes = len(rows) * ascent.STEPS * draws * 2
+    campaign.observer.started("contract: ascent", len(rows), passes * len(names))
+    labels = campaign.pipeline.classifier.info.output == "labels"
+    found = []
+    for name in names:
+        step = Step(request, True, True, name, draws, "")
+        problem = campaign.problem(step, rows, phase="controls")
+        found.append(ascent.measure(problem, campaign.target(step, rows, phase="controls"), labels_only=labels))
+    return tuple(found)
+
+
+def with_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Probe:
+    """Which gradients the plan uses, and whether the first of them is alive on samples that stand."""
+    direct = [s for s in steps if s.runs and not s.blackbox and not isinstance(s.request.config, Transfer)]
+    used = tuple(dict.fromkeys(s.gradient for s in direct if s.gradient))
+    probe = replace(probe, used=used)
+    step = next((s for s in steps if s.runs and not s.blackbox and s.gradient), None)
+    rows = campaign.ledger.standing_rows()[:SAMPLES]
+    if step is None or len(rows) == 0:
+        return probe
+    problem = campaign.problem(step, rows, phase="controls")
+    target = campaign.target(step, rows, phase="controls")
+    return probe_gradient(probe, target, problem.ball, problem.goal, problem.stream)
+
+
+def with_accuracy(campaign: Campaign, probe: Probe) -> Probe:
+    """The clean accuracy, and what was expected of it."""
+    ledger = campaign.ledger
+    seen = int(ledger.seen.sum())
+    accuracy = float(torch.where(ledger.seen, ledger.clean_rate, 0.0).sum()) / max(seen, 1)
+    return replace(probe, accuracy=accuracy, accuracy_samples=seen, expected_accuracy=campaign.job.expected_accuracy)
+
+
+def described(campaign: Campaign, probe: Probe) -> ModelInfo:
+    """The model's contract as stated, with what these samples told about it."""
+    info = campaign.pipeline.classifier.info
+    update: dict[str, object] = {"input_shape": info.input_shape or tuple(campaign.job.x.shape[1:])}
+    if probe.parity is not None and not probe.random:
+        measured = {"parity": probe.parity, "scale": probe.scale, "samples": probe.samples}
+        update["twin"] = info.twin.model_copy(update=measured)
+    if campaign.classes:
+        update["classes"] = campaign.classes
+    return info.model_copy(update=update)

@@ -1,0 +1,119 @@
+"""Twin and deployed model on the same samples: answer by answer, or in the mean where they draw random numbers."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from ..classifier import Classifier, Forward, GradientKind
+from ..diagnosis import DIFFERENCE, Probe
+from ..model_info import ModelInfo
+from .answers import apart, comparable, difference
+from .meter import Meter
+
+DRAWS = 32
+"""Answers of each side whose means are compared."""
+RANDOM_SAMPLES = 8
+ERRORS = 5.0
+"""Standard errors that chance may put between two means of one sample and class."""
+_ALARM = 1e-3
+"""How often chance may put any of the means further apart; many classes need more than five errors."""
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """One kind of twin, what it answered, and why there is no gradient in it."""
+
+    forward: Forward
+    answer: Tensor | None
+    cut: str
+
+
+def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter) -> Probe:
+    """The probe with what comparing both on x (N, ...) tells; `deployed` (N, K) are the answers already known."""
+    exact, info = _twin(classifier, "exact", x, meter), classifier.info
+    twins = [exact]
+    # Stand-ins change the gradient alone, so their answers are compared as well.
+    if info.obstacles or exact is None or exact.cut:
+        twins.append(_twin(classifier, "bpda", x, meter))
+    there = [twin for twin in twins if twin is not None]
+    if not there:
+        return replace(probe, no_gradient=info.twin.reason or "the model has no differentiable twin")
+    if all(twin.cut for twin in there):
+        probe = replace(probe, cut_gradient=there[0].cut)
+    answered = [twin for twin in there if twin.answer is not None]
+    if not answered:
+        return probe
+    if probe.random:
+        return _in_the_mean(probe, classifier, answered[0].forward, x[:RANDOM_SAMPLES], meter)
+    for twin in answered:
+        assert twin.answer is not None
+        probe = _worse(probe, _answer_by_answer(probe, info, twin.answer, deployed))
+    return probe
+
+
+def _twin(classifier: Classifier, kind: GradientKind, x: Tensor, meter: Meter) -> _Twin | None:
+    forward = classifier.differentiable(kind)
+    if forward is None:
+        return None
+    meter.count("controls", torch.arange(len(x)), forward=1)
+    try:
+        with torch.enable_grad():
+            output = forward(x.detach().clone().requires_grad_(True))
+    except Exception as error:  # the twin runs third-party graphs
+        return _Twin(forward, None, f"the twin fails on these samples ({str(error).partition(chr(10))[0]})")
+    cut = "" if output.requires_grad else "the output has no gradient (no_grad, detach or numpy inside the model)"
+    return _Twin(forward, output.detach().float().cpu(), cut)
+
+
+def _answer_by_answer(probe: Probe, info: ModelInfo, answer: Tensor, deployed: Tensor) -> Probe:
+    if answer.shape != deployed.shape:
+        shapes = f"it answers {tuple(answer.shape)} where the deployed model answers {tuple(deployed.shape)}"
+        return replace(probe, twin_error=shapes)
+    usable = ~deployed.isnan().any(dim=1)
+    if not bool(usable.any()):
+        return probe
+    answer, deployed = (comparable(t[usable], info.output) for t in (answer, deployed))
+    labels = info.output == "labels"
+    # Of labels there is no distance: they have to be the same wherever the twin is sure.
+    scale = float((answer if labels else deployed).nan_to_num(0.0, 0.0, 0.0).abs().max())
+    parity = 0.0 if labels else float(apart(answer, deployed).max())
+    top = (answer if labels else deployed).topk(2, dim=1).values
+    # Two scores may be off, each by as much.
+    clear = (top[:, 0] - top[:, 1] > 2 * info.twin.allowed(scale)) | top.isnan().any(dim=1)
+    disagrees = int(((answer.argmax(dim=1) != deployed.argmax(dim=1)) & clear).sum())
+    return replace(probe, parity=parity, excess=parity, scale=scale, twin_disagrees=disagrees)
+
+
+def _worse(before: Probe, now: Probe) -> Probe:
+    """The comparison that agrees less; NaN is no agreement."""
+    if before.parity is None or now.twin_error or not now.excess <= before.excess:
+        return now
+    return replace(before, twin_disagrees=max(before.twin_disagrees, now.twin_disagrees))
+
+
+def _in_the_mean(probe: Probe, classifier: Classifier, twin: Forward, x: Tensor, meter: Meter) -> Probe:
+    """Bit parity is impossible between random answers; their means have to agree within chance."""
+    rows = torch.arange(len(x))
+    meter.count("controls", rows, forward=2 * DRAWS)
+    with torch.no_grad():
+        sides = [
+            torch.stack([comparable(ask(x).float().cpu(), classifier.info.output).double() for _ in range(DRAWS)])
+            for ask in (classifier.logits, twin)
+        ]
+    if sides[0].shape != sides[1].shape or not bool(sides[0].isfinite().any()):
+        return replace(probe, twin_error="their answers have different shapes, or none is finite")
+    noisy = [max(difference(side[0], draw) for draw in side) > DIFFERENCE for side in sides]
+    if noisy[0] != noisy[1]:
+        return replace(probe, one_sided_noise="The deployed model" if noisy[0] else "The differentiable twin")
+    deployed, answer = (side.mean(dim=0) for side in sides)
+    error = ((sides[0].var(dim=0) + sides[1].var(dim=0)) / DRAWS).sqrt()
+    quantile = float(stats.t.ppf(1 - _ALARM / (2 * max(1, error.numel())), 2 * DRAWS - 2))
+    off = apart(answer, deployed)
+    return replace(
+        probe,
+        parity=float(off.max()),
+        excess=float((off - max(ERRORS, quantile) * error).max()),
+        scale=float(deployed.abs().max()),
+    )

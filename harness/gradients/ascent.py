@@ -1,0 +1,32 @@
+"""How far a kind of gradient led uphill, as measured on the deployed model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GradientName = Literal["exact", "bpda", "bpda-identity"]
+
+ASCENDING = 0.8
+"""Share of samples on which an honest gradient has to lead uphill."""
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Ten steps along one kind of gradient, judged by the deployed model, beside random steps of equal size."""
+
+    gradient: GradientName
+    samples: int = 0
+    ascended: int = 0
+    """Samples whose deployed score rose by more than the mean and one standard deviation of the random rises."""
+    rise: float = 0.0
+    """Mean rise of the deployed score, in logits."""
+    random_rise: float = 0.0
+    """The same for the random steps."""
+    by_twin: int = 0
+    """Samples judged by the twin's own scores, because the deployed ones are labels or saturated and do not move."""
+    error: str = ""
+    """Why the gradient could not be followed."""
+
+    @property
+    def leads_uphill(self) -> bool:
+        """Whether it does on enough samples."""
+        return not self.error and self.ascended >= ASCENDING * self.samples > 0

@@ -1,0 +1,130 @@
+"""In float64 a gradient is the slope between two points, or the check says so."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robcheck.harness.diagnosis import Probe
+from robcheck.harness.diagnosis.contract.gradient import SLOPE
+from robcheck.harness.execution.coordinates import Coordinates
+from robcheck.harness.execution.meter import Meter
+from robcheck.harness.execution.slopes import with_slopes
+from robcheck.harness.model_info import ModelInfo, Twin
+
+
+class Offers:
+    """A classifier that has a float64 twin to show."""
+
+    info = ModelInfo(name="m", format="torch", twin=Twin(available=True))
+
+    def __init__(self, twin: Callable[[Tensor], Tensor] | None) -> None:
+        self.twin = twin
+
+    def logits(self, x: Tensor) -> Tensor:
+        raise AssertionError(x)
+
+    def differentiable(self, gradient: str = "exact") -> None:
+        raise AssertionError(gradient)
+
+    def double(self) -> Callable[[Tensor], Tensor] | None:
+        return self.twin
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 3)
+    ).double()
+
+
+def pictures(n: int = 10) -> Tensor:
+    """A bright square on black: every pooling window outside of it holds equal values."""
+    x = torch.zeros(n, 1, 8, 8)
+    x[:, :, 2:4, 2:4] = torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    return x
+
+
+def look(twin: Callable[[Tensor], Tensor] | None, z: Tensor, probe: Probe = Probe(), **bounds: Any) -> Probe:  # noqa: B008
+    coordinates = Coordinates.of_bounds(bounds.get("bounds", (0.0, 1.0)), z.dim(), "cpu")
+    return with_slopes(probe, Offers(twin), z, coordinates, Meter(len(z)))
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)])
+def test_honest_networks_pass_with_room(bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    inner = net()
+    found = look(lambda x: inner((x - low) / (high - low)), pictures(), bounds=bounds)
+    assert len(found.slope_errors) == 8
+    assert max(found.slope_errors) < 0.1 * SLOPE
+    large = look(lambda x: x.flatten(1)[:, :3] * 1e4, torch.rand(9, 3, 40, 40))
+    assert len(large.slope_errors) == 4
+
+
+def test_a_kink_near_by_is_no_wrong_gradient() -> None:
+    """Random directions over many pixels meet a few ReLU kinks at every step that is not very small."""
+
+    class Kinky:
+        def __call__(self, x: Tensor) -> Tensor:
+            if x.requires_grad:
+                self.near = x.detach() + 5e-7
+            bent = (x - self.near).abs().flatten(1).sum(dim=1)
+            return torch.stack([bent, 2 * bent, 0 * bent], dim=1)
+
+    found = look(Kinky(), torch.rand(8, 1, 4, 4))
+    assert max(found.slope_errors) < 0.1 * SLOPE
+
+
+class Off(torch.autograd.Function):
+    """The identity; its backward pass is a tenth too large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return 1.1 * gradient
+
+
+class Clipped(torch.autograd.Function):
+    """Clips at 1; its backward pass knows nothing of it, as in a surrogate."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return x.clamp(max=0.1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return gradient
+
+
+@pytest.mark.parametrize("wrong", [Off.apply, Clipped.apply, lambda x: x + x.detach()])
+def test_a_backward_pass_of_its_own_is_caught(wrong: Callable[[Tensor], Tensor]) -> None:
+    inner = net()
+    found = look(lambda x: inner(wrong(x)), torch.rand(8, 1, 8, 8))
+    assert min(found.slope_errors) > SLOPE
+
+
+def test_what_cannot_be_checked_says_why() -> None:
+    inner = net()
+    z = pictures()
+    assert "no twin in float64" in look(None, z).slopes_unchecked
+    assert "random" in look(inner, z, Probe(random=True)).slopes_unchecked
+    assert "no gradient" in look(inner, z, Probe(cut_gradient="it is cut")).slopes_unchecked
+    assert "float32" in look(lambda x: inner(x).float(), z).slopes_unchecked
+    assert "flat" in look(lambda x: inner((x * 0).round()) + 0 * inner(x), z).slopes_unchecked
+    assert "finite" in look(lambda x: inner(x) * float("nan"), z).slopes_unchecked
+    assert "without a gradient" in look(lambda x: inner(x.detach()), z).slopes_unchecked
+    assert "RuntimeError" in look(net().float(), z).slopes_unchecked
+    for case in (look(None, z), look(inner, z, Probe(random=True)), look(lambda x: inner(x).float(), z)):
+        assert case.slope_errors == ()
+
+
+def test_passes_are_counted() -> None:
+    meter, inner = Meter(5), net()
+    with_slopes(Probe(), Offers(inner), pictures(5), Coordinates.of_bounds((0.0, 1.0), 4, "cpu"), meter)
+    assert meter.totals().backward == 5
+    assert meter.totals().forward in (15, 25, 35, 45, 55, 65)
