@@ -20,7 +20,15 @@ from ..harness.errors import ModelError, RobcheckError, UnsafeModelError, UsageE
 from .device import resolve_device
 from .preprocessing import Layout, Preprocessing
 from .torch_module import Trust, wrap_module
-from .weights import WAY_OUT, apply_state_dict, file_kind, file_sha256, first_line, read_pickled, read_state_dict
+from .weights import (
+    WAY_OUT,
+    apply_state_dict,
+    file_kind,
+    file_sha256,
+    first_line,
+    read_pickled,
+    read_state_dict,
+)
 
 __all__ = ["load_model", "resolve_device"]
 

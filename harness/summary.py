@@ -12,7 +12,15 @@ from .evaluation import Evaluated
 from .execution.first_look import described
 from .gallery import gallery
 from .model_info import ModelInfo
-from .results import DataRecord, Environment, Finding, Outcome, Result, SampleRecord, ThreatRecord
+from .results import (
+    DataRecord,
+    Environment,
+    Finding,
+    Outcome,
+    Result,
+    SampleRecord,
+    ThreatRecord,
+)
 from .verdict import judge
 
 _PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy", "adversarial-robustness-toolbox")

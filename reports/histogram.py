@@ -3,7 +3,15 @@
 from matplotlib.ticker import MaxNLocator
 
 from ..harness.results import Result
-from .drawing import INK, LINE, MUTED, WIDE, figure, short, svg
+from .drawing import (
+    INK,
+    LINE,
+    MUTED,
+    WIDE,
+    figure,
+    short,
+    svg,
+)
 from .wording import norm, number, plural
 
 _FEWEST_BREAKS = 8

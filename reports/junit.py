@@ -6,7 +6,14 @@ import math
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from ..harness.results import AttackRecord, Result
-from .wording import clean, count, gate, held_against, interval, percent
+from .wording import (
+    clean,
+    count,
+    gate,
+    held_against,
+    interval,
+    percent,
+)
 
 GATE_CASE = "robust accuracy"
 

@@ -6,7 +6,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from ..harness.results import AttackRecord, Result
-from .drawing import BREAK, FILL, GATE, INK, LINE, MUTED, PHONE, WIDE, figure, short, svg
+from .drawing import (
+    BREAK,
+    FILL,
+    GATE,
+    INK,
+    LINE,
+    MUTED,
+    PHONE,
+    WIDE,
+    figure,
+    short,
+    svg,
+)
 from .wording import clean, count, percent, plural
 
 MOST_STEPS = 36

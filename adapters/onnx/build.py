@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ...harness.errors import ModelError
 from ...harness.model_info import Twin
-from .decisions import decides
 from .entry import Entry
-from .formats import number_format
+from .facts.decisions import decides
+from .facts.formats import number_format
+from .facts.tap import tap
+from .file.session import Deployed
 from .outputs import Answer
-from .session import Deployed
-from .tap import tap
-from .translate import translate
+from .translator.translate import translate
 from .twin import TorchTwin, choose_strategy
 
 

@@ -11,9 +11,9 @@ from ...harness.errors import ModelError
 from ...harness.model_info import ModelInfo, Twin
 from ..preprocessing import Preprocessing
 from .entry import Entry
+from .file.session import Deployed
 from .outputs import Answer, pseudo_logits
 from .parity import measure
-from .session import Deployed
 from .twin import TorchTwin
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from ...harness.errors import ModelError
 from .drawn import apart, sampled
 from .entry import Entry, Range
+from .facts.tap import Ranked
+from .file.session import Deployed
 from .outputs import Answer, as_matrix, choose, kind_of
-from .session import Deployed
-from .tap import Ranked
 
 SAMPLES = 4
 _SIZES = (32, 28, 64, 224)

@@ -13,22 +13,22 @@ from ...harness.model_info import ModelInfo
 from .build import Built, build_twin
 from .classifier import OnnxClassifier
 from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
-from .decisions import decides
-from .dropouts import without_removed_dropouts
 from .entry import Entry, Layout, Range, make_entry
-from .formats import is_half, softmax_step
-from .graph import inlined, opsets
-from .obstacles import find_obstacles
-from .operators.obstacle import DRAWS
-from .ort_errors import blame
+from .facts.decisions import decides
+from .facts.dropouts import without_removed_dropouts
+from .facts.formats import is_half, softmax_step
+from .facts.obstacles import find_obstacles
+from .facts.randomness import random_operators
+from .facts.tap import ranked
+from .file.ort_errors import blame
+from .file.preflight import Checked, check_file
+from .file.probing import probe
+from .file.session import Deployed, FileInput, open_session
+from .file.walk import all_nodes
 from .outputs import Answer
-from .preflight import Checked, check_file
-from .probing import probe
-from .randomness import random_operators
-from .session import Deployed, FileInput, open_session
-from .tap import ranked
-from .types import numpy_dtype, type_name
-from .walk import all_nodes
+from .translator.graph import inlined, opsets
+from .translator.operators.obstacle import DRAWS
+from .translator.types import numpy_dtype, type_name
 
 _NUMERIC = (
     TensorProto.FLOAT,

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ...harness.errors import ModelError
 from ...harness.model_info import OutputKind
-from .tap import Ranked
+from .facts.tap import Ranked
 
 SMALLEST = 1e-38
 """Probabilities below this count as this."""

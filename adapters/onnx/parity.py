@@ -9,7 +9,7 @@ from torch.nn import functional
 from ...harness.model_info import OutputKind, Twin
 from .drawn import apart, sampled
 from .outputs import SMALLEST
-from .translate import first_line
+from .translator.translate import first_line
 
 if TYPE_CHECKING:
     from .classifier import OnnxClassifier

@@ -13,11 +13,11 @@ from ...harness.gradients.straight_through import straight_through
 from ..private_random import RandomState
 from .drawn import apart, sampled
 from .entry import Entry
-from .interpreter import Interpreter
-from .node import UntranslatableError
 from .outputs import SMALLEST
-from .pair import Pair
-from .translate import first_line
+from .translator.interpreter import Interpreter
+from .translator.node import UntranslatableError
+from .translator.pair import Pair
+from .translator.translate import first_line
 
 Strategy = Literal["direct", "vmap", "loop"]
 _AGREE = 1e-5

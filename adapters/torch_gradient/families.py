@@ -2,7 +2,16 @@
 
 import torch
 
-from ..effects import BITS, QUANTISES, ROUNDS, SIGNS, SORTS, THRESHOLDS, TRUNCATES, WRAPS
+from ..effects import (
+    BITS,
+    QUANTISES,
+    ROUNDS,
+    SIGNS,
+    SORTS,
+    THRESHOLDS,
+    TRUNCATES,
+    WRAPS,
+)
 
 EFFECTS: dict[str, str] = {
     "argmax": SORTS,

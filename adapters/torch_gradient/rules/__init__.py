@@ -5,7 +5,18 @@ from typing import Any
 
 from ..call import Call
 from ..run import Run
-from . import casting, choosing, comparing, cutting, drawing, logic, lookup, masking, quantised, rounding
+from . import (
+    casting,
+    choosing,
+    comparing,
+    cutting,
+    drawing,
+    logic,
+    lookup,
+    masking,
+    quantised,
+    rounding,
+)
 
 Rule = Callable[[Run, Call], Any]
 

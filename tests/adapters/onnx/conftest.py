@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.translate import translate
 from robcheck.harness.errors import ModelError
 
 

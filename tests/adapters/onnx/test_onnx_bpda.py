@@ -8,8 +8,8 @@ import torch
 from onnx import TensorProto
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.paired import Pair
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.paired import Pair
+from robcheck.adapters.onnx.translator.translate import translate
 
 FLOAT, INT64, BOOL, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.UINT8
 STEEP = 10.0

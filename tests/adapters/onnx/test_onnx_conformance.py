@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from robcheck.adapters.onnx.operators import OPERATORS, lookup
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.operators import OPERATORS, lookup
+from robcheck.adapters.onnx.translator.translate import translate
 
 LISTED = Path(__file__).with_name("classifier_cases.txt")
 """The cases whose operators can occur in a classifier; the rule stands at the head of the file."""

@@ -10,8 +10,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.node import UntranslatableError
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.node import UntranslatableError
+from robcheck.adapters.onnx.translator.translate import translate
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -32,7 +32,7 @@ def loop_body(nodes, outputs, weights=None, carried=("v",)):
 
 
 def twin_of(path, outputs="y", dtype=torch.float32):
-    from robcheck.adapters.onnx.preflight import check_file
+    from robcheck.adapters.onnx.file.preflight import check_file
 
     translation = translate(check_file(path).model, None, "x", outputs, dtype)
     assert translation.module is not None, translation.reason

@@ -7,8 +7,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.preflight import check_file
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.file.preflight import check_file
+from robcheck.adapters.onnx.translator.translate import translate
 
 
 def twin_equals_file(path, x, run_file, tolerance=2e-5):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.node import UntranslatableError
+from robcheck.adapters.onnx.translator.node import UntranslatableError
 
 MICROSOFT = "com.microsoft"
 CONV_ACTIVATIONS = {

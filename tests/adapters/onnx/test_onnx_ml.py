@@ -9,8 +9,8 @@ import torch
 from onnx import TensorProto, helper
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.node import Node, UntranslatableError
-from robcheck.adapters.onnx.operators.learned.features import BINARIZER
+from robcheck.adapters.onnx.translator.node import Node, UntranslatableError
+from robcheck.adapters.onnx.translator.operators.learned.features import BINARIZER
 from robcheck.harness.errors import ModelError
 
 LEARNED = "ai.onnx.ml"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from robcheck.adapters.onnx.graph import read_graph
-from robcheck.adapters.onnx.operators import OPERATORS, lookup
-from robcheck.adapters.onnx.operators.obstacle import Obstacle, draws
+from robcheck.adapters.onnx.translator.graph import read_graph
+from robcheck.adapters.onnx.translator.operators import OPERATORS, lookup
+from robcheck.adapters.onnx.translator.operators.obstacle import Obstacle, draws
 
 FLAT = {"IsInf", "IsNaN", "Shape", "Size"}
 """Operators without a gradient that no evaluation needs to hear about: they answer shapes and flags."""

@@ -10,8 +10,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from robcheck.adapters.onnx import load_onnx, probing
-from robcheck.adapters.onnx.preflight import check_file
+from robcheck.adapters.onnx import load_onnx
+from robcheck.adapters.onnx.file import probing
+from robcheck.adapters.onnx.file.preflight import check_file
 from robcheck.harness.errors import UnsafeModelError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from robcheck.adapters.onnx.node import UntranslatableError
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.node import UntranslatableError
+from robcheck.adapters.onnx.translator.translate import translate
 
 MS = {"domain": "com.microsoft"}
 BYTES = (np.uint8, np.int8)

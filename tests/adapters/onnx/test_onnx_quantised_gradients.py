@@ -5,10 +5,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from robcheck.adapters.onnx.node import Node
-from robcheck.adapters.onnx.operators import OPERATORS
-from robcheck.adapters.onnx.operators.obstacle import Obstacle
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.node import Node
+from robcheck.adapters.onnx.translator.operators import OPERATORS
+from robcheck.adapters.onnx.translator.operators.obstacle import Obstacle
+from robcheck.adapters.onnx.translator.translate import translate
 
 BYTE = torch.uint8
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.translate import translate
 
 quantization = pytest.importorskip("onnxruntime.quantization")
 KIND = quantization.QuantType

@@ -6,8 +6,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from robcheck.adapters.onnx.node import UntranslatableError
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.node import UntranslatableError
+from robcheck.adapters.onnx.translator.translate import translate
 
 CASES = {
     "pool": (["MaxPool", "q"], {"kernel_shape": [2, 2], "strides": [2, 2]}),

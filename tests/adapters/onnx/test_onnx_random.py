@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
 from robcheck.adapters.onnx.drawn import apart
-from robcheck.adapters.onnx.randomness import random_operators
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.facts.randomness import random_operators
+from robcheck.adapters.onnx.translator.translate import translate
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -202,7 +202,7 @@ def test_multinomial_draws_classes(save):
 
 
 def test_a_twin_with_other_noise_is_closed(save, weights, monkeypatch):
-    from robcheck.adapters.onnx.operators import random_draws
+    from robcheck.adapters.onnx.translator.operators import random_draws
 
     path = save(CASES["normal-like"], {"w": weights(6, 5), "v": weights(5, 3)}, ["N", 6])
     right = random_draws._normal

@@ -9,9 +9,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robcheck.adapters.onnx import load_onnx
-from robcheck.adapters.onnx.node import UntranslatableError
-from robcheck.adapters.onnx.operators import recurrent
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.node import UntranslatableError
+from robcheck.adapters.onnx.translator.operators import recurrent
+from robcheck.adapters.onnx.translator.translate import translate
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import helper
 
-from robcheck.adapters.onnx.translate import translate
+from robcheck.adapters.onnx.translator.translate import translate
 
 GENERATOR = np.random.default_rng(11)
 

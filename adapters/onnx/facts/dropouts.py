@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
-from .walk import all_nodes
+from ..file.walk import all_nodes
 
 
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ....soft import soft_step
+from .....soft import soft_step
 from ...node import Node, UntranslatableError
 from ..obstacle import THRESHOLDS, Obstacle
 from ..values import together

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...soft import soft_step
+from ....soft import soft_step
 from ..node import Node
 from .obstacle import THRESHOLDS, Obstacle
 from .unsigned import in_order

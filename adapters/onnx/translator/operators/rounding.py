@@ -6,7 +6,7 @@ Source: Bengio et al. 2013 (straight-through estimator).
 import torch
 from torch import Tensor
 
-from ...soft import soft_sign
+from ....soft import soft_sign
 from ..node import Node
 from .arithmetic import unary
 from .obstacle import ROUNDS, Obstacle

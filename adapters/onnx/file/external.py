@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from onnx import TensorProto
 
-from ...harness.errors import ModelError
-from .types import storage_bytes
+from ....harness.errors import ModelError
+from ..translator.types import storage_bytes
 
 _KEYS = {"location", "offset", "length", "checksum", "basepath"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from ...harness.errors import ModelError
+from ....harness.errors import ModelError
 
 _DEEPEST = 16
 

@@ -11,11 +11,11 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from ...harness.errors import DeviceError, ModelError
+from ....harness.errors import DeviceError, ModelError
+from ..facts.randomness import may_draw
 from .maps import table
 from .ort_errors import Blame, blame, shortened
 from .preflight import Checked
-from .randomness import may_draw
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

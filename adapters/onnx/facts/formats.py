@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from ..file.walk import all_nodes
 from .tap import tap
-from .walk import all_nodes
 
 _FLOAT = 1e-4
 _HALF = 5e-3

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto
 
-from ...harness.errors import ModelError, UnsafeModelError
+from ....harness.errors import ModelError, UnsafeModelError
 from .external import check_external
 from .limits import check_functions, check_input_size, check_tensors, needs_probe
 from .walk import all_nodes, all_tensors

@@ -40,7 +40,15 @@ from . import (
 from .arithmetic import unary, variadic
 from .control import Control
 from .learned import features, linear, support_vectors
-from .microsoft import fused, gelus, packed_attention, products, rotation, skip_norms, tensors
+from .microsoft import (
+    fused,
+    gelus,
+    packed_attention,
+    products,
+    rotation,
+    skip_norms,
+    tensors,
+)
 from .unsigned import in_order
 from .values import Operator
 

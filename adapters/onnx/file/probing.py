@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ...harness.errors import ModelError
+from ....harness.errors import ModelError
 from .ort_errors import blame
 from .preflight import Checked
 

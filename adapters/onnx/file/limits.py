@@ -5,8 +5,8 @@ from pathlib import Path
 
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from ...harness.errors import ModelError
-from .types import storage_bytes, type_name
+from ....harness.errors import ModelError
+from ..translator.types import storage_bytes, type_name
 from .walk import all_nodes
 
 _MOST_CALLS = 1_000_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
-from .walk import all_nodes
+from ..file.walk import all_nodes
 
 
 def single_constants(model: ModelProto) -> dict[str, TensorProto]:

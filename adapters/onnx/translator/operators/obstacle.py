@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from ...effects import BITS as BITS
-from ...effects import DRAWS as DRAWS
-from ...effects import QUANTISES as QUANTISES
-from ...effects import ROUNDS as ROUNDS
-from ...effects import SORTS as SORTS
-from ...effects import THRESHOLDS as THRESHOLDS
+from ....effects import BITS as BITS
+from ....effects import DRAWS as DRAWS
+from ....effects import QUANTISES as QUANTISES
+from ....effects import ROUNDS as ROUNDS
+from ....effects import SORTS as SORTS
+from ....effects import THRESHOLDS as THRESHOLDS
 from ..node import Node
 from .values import Operator
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...harness.errors import ModelError
+from ....harness.errors import ModelError
 from .types import torch_dtype
 
 

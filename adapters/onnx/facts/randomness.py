@@ -4,13 +4,13 @@ import torch
 from onnx import ModelProto, NodeProto
 from torch import Tensor
 
+from ..file.walk import all_nodes
+from ..translator.graph import opsets, standard_domain, tensor_of
+from ..translator.node import Node, UntranslatableError
+from ..translator.operators import lookup
+from ..translator.operators.obstacle import draws, settled
 from .branches import running_nodes, single_constants
-from .graph import opsets, standard_domain, tensor_of
-from .node import Node, UntranslatableError
 from .obstacles import upstream
-from .operators import lookup
-from .operators.obstacle import draws, settled
-from .walk import all_nodes
 
 
 def _switches(model: ModelProto) -> dict[str, Tensor]:

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from ..node import Node, UntranslatableError
 from .cell_activations import activation_names, activations
-from .cells import Cell, State, Step, Weights, gru_cell, lstm_cell, rnn_cell
+from .cells import (
+    Cell,
+    State,
+    Step,
+    Weights,
+    gru_cell,
+    lstm_cell,
+    rnn_cell,
+)
 from .fused_recurrent import Kernel, fused_gru, fused_lstm, fused_rnn
 from .values import Operator, present, together
 

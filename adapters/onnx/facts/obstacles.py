@@ -2,12 +2,12 @@
 
 from onnx import ModelProto, NodeProto, TensorProto
 
+from ..file.walk import nested_nodes
+from ..translator.graph import opsets, standard_domain
+from ..translator.operators import lookup
+from ..translator.operators.obstacle import DRAWS, QUANTISES, SORTS, THRESHOLDS, Obstacle
+from ..translator.types import is_integer
 from .branches import running_nodes, single_constants
-from .graph import opsets, standard_domain
-from .operators import lookup
-from .operators.obstacle import DRAWS, QUANTISES, SORTS, THRESHOLDS, Obstacle
-from .types import is_integer
-from .walk import nested_nodes
 
 _TREES = "a tree of thresholds, the gradient is zero"
 _UNTRANSLATED = {
