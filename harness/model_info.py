@@ -15,6 +15,8 @@ class Twin(BaseModel):
     available: bool
     reason: str = ""
     """Why there is no twin, or what is special about it."""
+    tap: str = ""
+    """The operator in front of which gradients start, empty for the output itself."""
     parity: float | None = None
     """Largest absolute difference of the logits on the samples compared, None before it was measured."""
     scale: float | None = None

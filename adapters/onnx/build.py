@@ -64,5 +64,5 @@ def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry
         return _without(str(error), wanted)
     kind = number_format(model, answer.name if answer.kind == "probabilities" else wanted)
     reason = f"taken in front of the final {behind}" if behind else ""
-    record = Twin(available=True, reason=reason, tolerance=kind.tolerance, step=kind.step)
+    record = Twin(available=True, reason=reason, tap=behind, tolerance=kind.tolerance, step=kind.step)
     return Built(twin, record, wanted, classes)

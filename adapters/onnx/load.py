@@ -14,7 +14,7 @@ from .build import Built, build_twin
 from .classifier import OnnxClassifier
 from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
 from .entry import Entry, Layout, Range, make_entry
-from .facts.decisions import decides
+from .facts.decisions import decides, shares_scale
 from .facts.dropouts import without_removed_dropouts
 from .facts.formats import is_half, softmax_step
 from .facts.obstacles import find_obstacles
@@ -102,7 +102,9 @@ def _info(
 def _alone_because(model: ModelProto, input_name: str, wanted: str, random: tuple[str, ...]) -> str:
     """Why no two samples may be run together, as far as the graph itself tells."""
     if decides(model, input_name, wanted):
-        return "a sample may decide for its whole batch what the file runs or how it rounds"
+        return "a sample may decide for its whole batch what the file runs"
+    if shares_scale(model, wanted):
+        return "the file rounds all samples of a batch to one scale"
     if {"RandomNormal", "RandomUniform"}.intersection(random):
         return "the file may draw one random number for a whole batch"
     return "onnxruntime's Dropout treats the first sample of a batch apart" if "Dropout" in random else ""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..model_info import OutputKind
+from ..model_info import ModelInfo, OutputKind
 
 _LEAST_LOG = -87.0
 """Below e^-87 a float32 probability is zero or denormal."""
@@ -17,10 +17,15 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm(dim=1).max()) if len(a) else 0.0
 
 
-def comparable(scores: Tensor, output: OutputKind) -> Tensor:
-    """What twin and deployed model have to agree on: logits, or log-probabilities that float32 can hold."""
-    if output in ("logits", "labels"):
+def comparable(scores: Tensor, info: ModelInfo) -> Tensor:
+    """What twin and deployed model have to agree on: logits, or log-probabilities that float32 can hold.
+
+    Of quantised probabilities most are zero, whose logarithm says nothing: they are compared as they are.
+    """
+    if info.output in ("logits", "labels"):
         return scores
+    if info.output == "probabilities" and info.twin.step is not None:
+        return torch.softmax(scores, dim=1)
     return functional.log_softmax(scores, dim=1).clamp(min=_LEAST_LOG)
 
 

@@ -74,7 +74,7 @@ def _answer_by_answer(probe: Probe, info: ModelInfo, answer: Tensor, deployed: T
     usable = ~deployed.isnan().any(dim=1)
     if not bool(usable.any()):
         return probe
-    answer, deployed = (comparable(t[usable], info.output) for t in (answer, deployed))
+    answer, deployed = (comparable(t[usable], info) for t in (answer, deployed))
     labels = info.output == "labels"
     # Of labels there is no distance: they have to be the same wherever the twin is sure.
     scale = float((answer if labels else deployed).nan_to_num(0.0, 0.0, 0.0).abs().max())
@@ -99,7 +99,7 @@ def _in_the_mean(probe: Probe, classifier: Classifier, twin: Forward, x: Tensor,
     meter.count("controls", rows, forward=2 * DRAWS)
     with torch.no_grad():
         sides = [
-            torch.stack([comparable(ask(x).float().cpu(), classifier.info.output).double() for _ in range(DRAWS)])
+            torch.stack([comparable(ask(x).float().cpu(), classifier.info).double() for _ in range(DRAWS)])
             for ask in (classifier.logits, twin)
         ]
     if sides[0].shape != sides[1].shape or not bool(sides[0].isfinite().any()):

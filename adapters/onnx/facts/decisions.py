@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
+from ..file.walk import nested_nodes
 from .obstacles import SHAPE_ONLY, upstream
 
 _SHARED = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
@@ -52,8 +53,6 @@ def _decides(nodes: Sequence[NodeProto], seen: set[str]) -> bool:
     seen = _spread(nodes, seen)
     for node in nodes:
         asked = {"If": node.input[:1], "Loop": node.input[:2]}.get(node.op_type, [])
-        if node.op_type in _SHARED:
-            asked = node.input[:1]
         if any(name in seen for name in asked):
             return True
         for body in _bodies(node):
@@ -66,6 +65,11 @@ def _decides(nodes: Sequence[NodeProto], seen: set[str]) -> bool:
 
 
 def decides(model: ModelProto, input_name: str, wanted: str) -> bool:
-    """Whether a branch, a number of trips or a common scale on the way to the wanted tensor may depend on the input."""
+    """Whether a branch taken or a number of trips on the way to the wanted tensor may depend on the input's values."""
     nodes = upstream(model, wanted)
     return any(_bodies(node) for node in nodes) and _decides(nodes, {input_name})
+
+
+def shares_scale(model: ModelProto, wanted: str) -> bool:
+    """Whether something on the way to the wanted tensor rounds a whole batch to one scale."""
+    return any(node.op_type in _SHARED for node in nested_nodes(upstream(model, wanted)))

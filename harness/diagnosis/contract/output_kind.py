@@ -19,6 +19,9 @@ def output_kind(probe: Probe, info: ModelInfo) -> Finding:
             f"The scores are taken for logits but look like {probe.looks_like}.",
             _REMEDY,
         )
+    if info.twin.available and info.twin.tap and info.output != "labels":
+        message = f"The scores are {info.output}; gradients start in front of the final {info.twin.tap}."
+        return _finding("OUTPUT_KIND", "ok", message, "")
     if info.output == "labels":
         message = "The model answers with labels alone, so score attacks see nothing between two flips."
         return _finding("LABELS_ONLY", "info", message, "Export the scores in front of the argmax.")
