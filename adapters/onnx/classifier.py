@@ -93,6 +93,7 @@ class OnnxClassifier:
 
     def check_parity(self, x: Tensor) -> Twin:
         """Compare both forwards on real samples and keep the answer in `info`; a twin that failed once stays closed."""
-        if self._info.twin.available:
-            self._info = self._info.model_copy(update={"twin": measure(self, x)})
+        if self._twin is not None and self._info.twin.available:
+            measured = measure(self._info, self._twin, self.logits, x)
+            self._info = self._info.model_copy(update={"twin": measured})
         return self._info.twin

@@ -1,19 +1,15 @@
 """Twin and deployed forward on the same samples: how far apart, and whether that is close enough."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...harness.model_info import OutputKind, Twin
+from ...harness.classifier import Forward
+from ...harness.model_info import ModelInfo, OutputKind, Twin
 from .drawn import apart, sampled
 from .outputs import SMALLEST
 from .translator.translate import first_line
-
-if TYPE_CHECKING:
-    from .classifier import OnnxClassifier
-    from .twin import TorchTwin
+from .twin import TorchTwin
 
 _SMALLEST_SCALE = 1e-3
 """Logits smaller than this all over are compared as if they were this large: rounding inside the network is not."""
@@ -52,48 +48,47 @@ def _labels_differ(deployed: Tensor, twin: Tensor, tolerance: float) -> int:
     return int(((deployed.argmax(1) != twin.argmax(1)) & clear).sum())
 
 
-def _measure_drawn(classifier: "OnnxClassifier", forward: "TorchTwin", x: Tensor) -> Twin:
+def _draws(kind: OutputKind, forward: Forward, x: Tensor) -> Tensor:
+    return sampled(lambda: _comparable(kind, forward(x).cpu().double()))
+
+
+def _measure_drawn(info: ModelInfo, twin: Forward, deployed: Forward, x: Tensor) -> Twin:
     """The record of a twin that draws random numbers: means and spreads over draws instead of single answers."""
-    kind, known = classifier.info.output, classifier.info.twin
-    deployed = sampled(lambda: _comparable(kind, classifier.logits(x).cpu().double()))
-    twin = sampled(lambda: _comparable(kind, forward(x).cpu().double()))
-    scale = float(deployed.nan_to_num(0.0, 0.0, 0.0).mean(0).abs().max())
-    parity = apart(deployed, twin)
+    kind, known = info.output, info.twin
+    left, right = (_draws(kind, forward, x) for forward in (deployed, twin))
+    scale = float(left.nan_to_num(0.0, 0.0, 0.0).mean(0).abs().max())
+    parity = apart(left, right)
     tolerance = max(known.allowed(max(scale, _SMALLEST_SCALE)), _LABEL_SHARE if kind == "labels" else 0.0)
     record = known.model_copy(update={"parity": parity, "scale": scale, "samples": len(x)})
     if parity <= tolerance:
         return record
-    reason = f"the twin and the deployed forward draw random numbers, and over {len(deployed)} draws means or "
+    reason = f"the twin and the deployed forward draw random numbers, and over {len(left)} draws means or "
     reason += f"deviations differ by {parity:.3g} more than chance on logits up to {scale:.3g}"
     return record.model_copy(update={"available": False, "reason": reason})
 
 
 @torch.no_grad()
-def measure(classifier: "OnnxClassifier", x: Tensor) -> Twin:
+def measure(info: ModelInfo, twin: TorchTwin, deployed: Forward, x: Tensor) -> Twin:
     """The twin's record after comparing it on x, (N, *shape) in the caller's units; closed when it fails."""
-    forward = classifier.translation
-    if forward is None:
-        return classifier.info.twin
-    kind = classifier.info.output
+    kind, known = info.output, info.twin
     try:
-        twin = forward(x).cpu().double()
+        found = twin(x).cpu().double()
     except Exception as error:
         return Twin(available=False, reason=f"the twin failed: {first_line(error)}", samples=len(x))
-    deployed = classifier.logits(x).cpu().double()
-    if twin.shape != deployed.shape:
-        shapes = f"{tuple(twin.shape)} where the deployed forward has {tuple(deployed.shape)}"
+    wanted = deployed(x).cpu().double()
+    if found.shape != wanted.shape:
+        shapes = f"{tuple(found.shape)} where the deployed forward has {tuple(wanted.shape)}"
         return Twin(available=False, reason=f"the twin answers with {shapes}", samples=len(x))
-    if forward.random or classifier.info.random_operators:
-        return _measure_drawn(classifier, forward, x)
-    known = classifier.info.twin
-    left, right = (_comparable(kind, scores, quantised=known.step is not None) for scores in (deployed, twin))
-    if kind == "probabilities" and forward.logarithm:
+    if twin.random or info.random_operators:
+        return _measure_drawn(info, twin, deployed, x)
+    left, right = (_comparable(kind, scores, quantised=known.step is not None) for scores in (wanted, found))
+    if kind == "probabilities" and twin.logarithm:
         right = torch.where((left.exp() - right.exp()).abs() <= _ROUNDING, left, right)
     parity = _difference(left, right)
     scale = float(left.nan_to_num(0.0, 0.0, 0.0).abs().max())
     tolerance = known.allowed(max(scale, _SMALLEST_SCALE))
-    spread = float(twin.nan_to_num(0.0, 0.0, 0.0).abs().max())
-    flips = _labels_differ(deployed, twin, known.allowed(spread))
+    spread = float(found.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    flips = _labels_differ(wanted, found, known.allowed(spread))
     record = known.model_copy(update={"parity": parity, "scale": scale, "samples": len(x)})
     close = kind == "labels" or parity <= tolerance
     if close and not flips:
