@@ -97,7 +97,7 @@ def test_binarised_input_falls_as_far_as_enumeration_says(proof, digits, tmp_pat
     x, y = (values[:60] for values in digits)
     network = importlib.import_module("digit_models").trained("binarised")[1]
     truth = [still_right(network, image, int(label), proof.EPS) for image, label in zip(x, y, strict=True)]
-    model = robcheck.load_model(proof.make("binarised", tmp_path))
+    model = robcheck.load_model(proof.make("binarised-trained", tmp_path))
     result = robcheck.evaluate(model, x, y, suite="adaptive", epsilon=proof.EPS)
     assert 0.2 < sum(truth) / len(truth) < 0.8
     assert sum(truth) / len(truth) <= result.robust_accuracy <= sum(truth) / len(truth) + 0.04
