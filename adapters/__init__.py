@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data import load_data
     from .load import load_model
-    from .torch_module import wrap_module
+    from .pytorch.module import wrap_module
 
-_HOMES = {"load_data": ".data", "load_model": ".load", "wrap_module": ".torch_module"}
+_HOMES = {"load_data": ".data", "load_model": ".load", "wrap_module": ".pytorch.module"}
 
 __all__ = ["load_data", "load_model", "wrap_module"]
 

@@ -19,8 +19,8 @@ from ..harness.classifier import Classifier
 from ..harness.errors import ModelError, RobcheckError, UnsafeModelError, UsageError
 from .device import resolve_device
 from .preprocessing import Layout, Preprocessing
-from .torch_module import Trust, wrap_module
-from .weights import (
+from .pytorch.module import Trust, wrap_module
+from .pytorch.weights import (
     WAY_OUT,
     apply_state_dict,
     file_kind,

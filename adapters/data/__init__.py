@@ -8,7 +8,7 @@ from typing import Any
 
 from ...harness.errors import DataError, UsageError
 from ..preprocessing import Layout, Range, checked_range, parse_range
-from ..weights import require_file
+from ..pytorch.weights import require_file
 from .arrays import from_arrays
 from .samples import Samples, Wanted, check_labels, check_shape
 

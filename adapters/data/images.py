@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ...harness.errors import DataError
-from ..weights import first_line, refuse_bomb, require_file
+from ..pytorch.weights import first_line, refuse_bomb, require_file
 from .arrays import from_arrays
 from .samples import Samples, Wanted, chosen
 

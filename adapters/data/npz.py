@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...harness.errors import DataError
-from ..weights import first_line, refuse_bomb, require_file
+from ..pytorch.weights import first_line, refuse_bomb, require_file
 from .arrays import from_arrays
 from .samples import Samples, Wanted
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...harness.errors import DataError, UsageError
-from ..weights import first_line
+from ..pytorch.weights import first_line
 from .arrays import from_arrays
 from .samples import Samples, Wanted, chosen
 

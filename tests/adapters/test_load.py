@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from robcheck.adapters import load as loading
-from robcheck.adapters import load_model, weights, wrap_module
+from robcheck.adapters import load_model, wrap_module
+from robcheck.adapters.pytorch import weights
 from robcheck.harness.errors import DeviceError, ModelError, UnsafeModelError, UsageError
 
 CODE = """

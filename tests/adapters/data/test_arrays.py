@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from robcheck.adapters import load_data, weights
+from robcheck.adapters import load_data
 from robcheck.adapters.data import Samples, check_labels, check_shape, from_arrays
+from robcheck.adapters.pytorch import weights
 from robcheck.harness.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)

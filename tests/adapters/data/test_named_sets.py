@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from robcheck.adapters import load_data, weights
+from robcheck.adapters import load_data
 from robcheck.adapters.data.digits import digits
+from robcheck.adapters.pytorch import weights
 from robcheck.harness.errors import DataError, UsageError
 
 

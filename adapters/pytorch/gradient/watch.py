@@ -10,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..effects import CUTS, DRAWS, LEAVES, ROUNDS, SORTS
+from ...effects import CUTS, DRAWS, LEAVES, ROUNDS, SORTS
 from .families import RANKING, base_name, draws, effect_of, effect_of_types
 
 _FUNCTION_FILE = torch.autograd.function.__file__

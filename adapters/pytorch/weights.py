@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..harness.errors import ModelError, UnsafeModelError, UnusableError
+from ...harness.errors import ModelError, UnsafeModelError, UnusableError
 
 FileKind = Literal["safetensors", "torch", "TorchScript archive", "exported program", "zip", "text", "other"]
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robcheck.adapters.torch_module import wrap_module
+from robcheck.adapters.pytorch.module import wrap_module
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*quantize.*deprecated:UserWarning"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..effects import (
+from ...effects import (
     BITS,
     QUANTISES,
     ROUNDS,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...soft import soft_step
+from ....soft import soft_step
 from ..call import Call
 from ..run import Run
 

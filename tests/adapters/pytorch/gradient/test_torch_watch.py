@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robcheck.adapters.torch_gradient.exported import obstacles_in_export
-from robcheck.adapters.torch_module import wrap_module
+from robcheck.adapters.pytorch.gradient.exported import obstacles_in_export
+from robcheck.adapters.pytorch.module import wrap_module
 
 X = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
 

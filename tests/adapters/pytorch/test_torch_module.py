@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robcheck.adapters.torch_module import TorchClassifier, wrap_module
+from robcheck.adapters.pytorch.module import TorchClassifier, wrap_module
 from robcheck.harness.classifier import Classifier
 from robcheck.harness.errors import DeviceError, ModelError, RobcheckError, UsageError
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from robcheck.adapters.torch_gradient.mode import Surrogates
-from robcheck.adapters.torch_gradient.shadows import through
+from robcheck.adapters.pytorch.gradient.mode import Surrogates
+from robcheck.adapters.pytorch.gradient.shadows import through
 
 Function = Callable[[Tensor], Any]
 

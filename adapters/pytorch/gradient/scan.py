@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ...harness.errors import ModelError
+from ....harness.errors import ModelError
 from .eager import eagerly
 from .watch import Watch
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robcheck.adapters.data.digits import digits
-from robcheck.adapters.torch_gradient.exported import obstacles_in_export
-from robcheck.adapters.torch_module import TorchClassifier, wrap_module
+from robcheck.adapters.pytorch.gradient.exported import obstacles_in_export
+from robcheck.adapters.pytorch.module import TorchClassifier, wrap_module
 
 Function = Callable[[Tensor], Tensor]
 LEVELS = torch.linspace(0, 1, 5)

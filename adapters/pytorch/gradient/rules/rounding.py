@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...soft import soft_sign, soft_step
+from ....soft import soft_sign, soft_step
 from ..call import Call
 from ..pairs import otherwise
 from ..run import Run

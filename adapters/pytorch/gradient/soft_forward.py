@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...harness.errors import ModelError
-from ..private_random import RandomState
+from ....harness.errors import ModelError
+from ...private_random import RandomState
 from .check import Verdict, judge
 from .eager import eagerly, is_compiled
 from .mode import Surrogates

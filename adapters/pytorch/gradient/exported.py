@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ..effects import CUTS, DRAWS
+from ...effects import CUTS, DRAWS
 from .families import base_name, draws, effect_of, effect_of_types
 
 

@@ -7,19 +7,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..harness.classifier import Forward, GradientKind
-from ..harness.errors import ModelError, RobcheckError
-from ..harness.model_info import ModelInfo, Twin
+from ...harness.classifier import Forward, GradientKind
+from ...harness.errors import ModelError, RobcheckError
+from ...harness.model_info import ModelInfo, Twin
+from ..device import lies_on, resolve_device
+from ..effects import DRAWS
+from ..preprocessing import Layout, Preprocessing
+from ..private_random import RandomState
 from .borrowed import as_deployed, copied, settle, tell_training
-from .device import lies_on, resolve_device
-from .effects import DRAWS
-from .module_output import output_kind, unpacked
-from .preprocessing import Layout, Preprocessing
-from .private_random import RandomState
-from .torch_gradient.exported import obstacles_in_export
-from .torch_gradient.parts import suspicious_parts
-from .torch_gradient.scan import watched
-from .torch_gradient.soft_forward import SAMPLES, Around, SoftForward
+from .gradient.exported import obstacles_in_export
+from .gradient.parts import suspicious_parts
+from .gradient.scan import watched
+from .gradient.soft_forward import SAMPLES, Around, SoftForward
+from .output import output_kind, unpacked
 from .weights import first_line, state_sha256
 
 Trust = Literal["data-only", "executes model code"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..harness.model_info import OutputKind
+from ...harness.model_info import OutputKind
 
 _SUM_TOLERANCE = 1e-5
 _HALF_SUM_TOLERANCE = 5e-3

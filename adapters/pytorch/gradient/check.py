@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...harness.errors import ModelError
+from ....harness.errors import ModelError
 from .run import Run
 from .shadows import Through
 
