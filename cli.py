@@ -1,5 +1,6 @@
 """The command line: the roof under which adapters, suites, harness and reports meet."""
 
+import os
 import signal
 import sys
 import traceback
@@ -293,7 +294,11 @@ def _guarded() -> int:
         return _complain(str(error), error.exit_code)
     except MemoryError:
         return _complain("out of memory; give a smaller --batch-size or fewer --samples", 5)
-    except (Exception, SystemExit):
+    except (Exception, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            # whoever read the output (head, a pager) has seen enough; Python must not try to flush the rest
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            return _INTERRUPTED
         traceback.print_exc()
         return _complain("internal error: please report the lines above", 70)
 

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-OutputKind = Literal["logits", "probabilities", "log-probabilities", "labels"]
+OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoids", "labels"]
+"""`sigmoids` are probabilities of one class each that do not sum to one."""
 
 
 class Twin(BaseModel):
@@ -17,6 +18,8 @@ class Twin(BaseModel):
     """Why there is no twin, or what is special about it."""
     tap: str = ""
     """The operator in front of which gradients start, empty for the output itself."""
+    floor: float = 0.0
+    """Probabilities below this are all the same to the deployed model, so they say nothing about the twin."""
     parity: float | None = None
     """Largest absolute difference of the logits on the samples compared, None before it was measured."""
     scale: float | None = None

@@ -9,9 +9,8 @@ from torch import Tensor
 from ...harness.errors import ModelError
 from .drawn import apart, sampled
 from .entry import Entry, Range
-from .facts.tap import Ranked
 from .file.session import Deployed
-from .outputs import Answer, as_matrix, choose, kind_of
+from .outputs import Answer, OutputFacts, as_matrix, choose, kind_of
 
 SAMPLES = 4
 _SIZES = (32, 28, 64, 224)
@@ -57,16 +56,14 @@ def settle_shape(deployed: Deployed, entry: Entry, bounds: Range) -> tuple[Tenso
 
 
 def detect_answer(
-    deployed: Deployed, entry: Entry, x: Tensor, ranks: Mapping[str, Ranked | None], steps: Mapping[str, float]
+    deployed: Deployed, entry: Entry, x: Tensor, facts: Mapping[str, OutputFacts]
 ) -> tuple[Answer, tuple[str, ...]]:
     """Which output holds the scores and what they are, measured on random samples.
-
-    `ranks` as in `choose`; `steps` says how coarsely an output that quantises a Softmax does so.
 
     Raises: ModelError.
     """
     values = deployed.raw(entry(_one_batch(deployed, x)), deployed.outputs)
-    name, labels, notes = choose(entry.path, deployed.outputs, values, deployed.batch or 1, ranks)
+    name, labels, notes = choose(entry.path, deployed.outputs, values, deployed.batch or 1, facts)
     if labels:
         return Answer(name, "labels", None), notes
     place = deployed.outputs.index(name)
@@ -74,7 +71,7 @@ def detect_answer(
     for start in range(1, len(x) if deployed.batch in (None, 1) else 1):
         rows.append(np.atleast_2d(deployed.raw(entry(x[start : start + 1]), [name])[0]))
     scores = as_matrix(torch.from_numpy(np.concatenate(rows)).float())
-    return Answer(name, kind_of(scores, steps.get(name, 0.0)), int(scores.shape[1])), notes
+    return Answer(name, kind_of(scores, facts[name].step), int(scores.shape[1])), notes
 
 
 def _numbers(deployed: Deployed, values: Tensor, name: str) -> Tensor:

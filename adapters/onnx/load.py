@@ -10,14 +10,14 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from ...harness.errors import ModelError
 from ...harness.model_info import ModelInfo
-from .build import Built, build_twin
+from .build import Built, build_twin, squashed
 from .classifier import OnnxClassifier
 from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
 from .entry import Entry, Layout, Range, make_entry
 from .facts.decisions import decides, shares_scale
 from .facts.dropouts import without_removed_dropouts
 from .facts.formats import is_half, softmax_step
-from .facts.obstacles import find_obstacles
+from .facts.obstacles import find_obstacles, upstream
 from .facts.randomness import random_operators
 from .facts.tap import ranked
 from .file.ort_errors import blame
@@ -25,7 +25,7 @@ from .file.preflight import Checked, check_file
 from .file.probing import probe
 from .file.session import Deployed, FileInput, open_session
 from .file.walk import all_nodes
-from .outputs import Answer
+from .outputs import Answer, OutputFacts
 from .translator.graph import inlined, opsets
 from .translator.operators.obstacle import DRAWS
 from .translator.types import numpy_dtype, type_name
@@ -117,15 +117,19 @@ def _range(path: Path, ends: Sequence[float]) -> Range:
     return low, high
 
 
+def _facts(model: ModelProto, output: str) -> OutputFacts:
+    sources = frozenset(name for node in upstream(model, output) for name in node.output) - {output}
+    return OutputFacts(ranked(model, output), softmax_step(model, output), sources)
+
+
 def _examined(
     checked: Checked, deployed: Deployed, entry: Entry, bounds: Range, notes: tuple[str, ...]
 ) -> OnnxClassifier:
     """Run the file on random samples, learn its contract, build the twin and compare the two."""
     model = without_removed_dropouts(inlined(checked.model))
     x, shape_notes = settle_shape(deployed, entry, bounds)
-    ranks = {name: ranked(model, name) for name in deployed.outputs}
-    steps = {name: softmax_step(model, name) for name in deployed.outputs}
-    answer, answer_notes = detect_answer(deployed, entry, x, ranks, steps)
+    answer, answer_notes = detect_answer(deployed, entry, x, {name: _facts(model, name) for name in deployed.outputs})
+    answer = squashed(model, answer)
     random = random_operators(model, answer.name)
     why = _alone_because(model, deployed.input.name, answer.name, random)
     batch_notes = settle_batch(deployed, entry, answer, x, alone_because=why, draws=bool(random))
@@ -174,6 +178,10 @@ def load_onnx(
     source = _file_input(checked)
     if source.dtype == np.uint8 and target is None and not normalised:
         target = (0.0, 255.0)
+    if source.dtype.kind in "iu" and target is None and not normalised and bounds == (0.0, 1.0):
+        raise ModelError(
+            f"{path} takes {source.dtype.name}; say which whole numbers its pixels are, as in --range 0-255"
+        )
     entry, notes = make_entry(path, source.dims[1:], bounds, target, means, stds, layout)
     if checked.probe:
         probe(checked, candidate_shapes(source.dims), source.dtype.name)

@@ -1,5 +1,6 @@
 """What a file answers with, and how that becomes pseudo-logits (N, K) with the same argmax."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,20 @@ from .facts.tap import Ranked
 SMALLEST = 1e-38
 """Probabilities below this count as this."""
 _SUM_TOLERANCE = 1e-3
+_STEP = 2.0**-24
+"""Below one, float32 numbers are this far apart."""
+
+
+@dataclass(frozen=True)
+class OutputFacts:
+    """What the graph tells of an output."""
+
+    rank: Ranked | None = None
+    """What a TopK makes of it: sorted values are no scores, and the first place is the label."""
+    step: float = 0.0
+    """How coarsely it quantises a Softmax."""
+    sources: frozenset[str] = frozenset()
+    """Tensors that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +79,30 @@ def kind_of(scores: Tensor, step: float = 0.0) -> OutputKind:
     `step` is how coarsely a file quantises its probabilities.
     """
     rows = as_matrix(scores).double()
-    if not bool(torch.isfinite(rows).all()):
+    # the logarithm of a probability that underflowed is -inf, and nothing else may be infinite
+    if bool(rows.isnan().any() | rows.isposinf().any()):
         return "logits"
     if bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < _SUM_TOLERANCE + step * rows.shape[1]).all()):
         return "probabilities"
-    if bool((rows <= 0).all()) and bool(((rows.exp().sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
+    if bool((rows <= _SUM_TOLERANCE).all()) and bool(((rows.exp().sum(1) - 1).abs() < _SUM_TOLERANCE).all()):
         return "log-probabilities"
     return "logits"
 
 
 def choose(
-    path: Path, names: list[str], values: list[Any], batch: int, ranks: Mapping[str, Ranked | None]
+    path: Path, names: list[str], values: list[Any], batch: int, facts: Mapping[str, OutputFacts]
 ) -> tuple[str, bool, tuple[str, ...]]:
     """(name, whether it holds labels, notes) of the output to use, from one batch of every output.
 
-    `ranks` says which outputs come out of a TopK: sorted values are no scores, and the first place is the label.
+    Of several rows of scores, those that others are made of are features, and left out.
 
     Raises: ModelError.
     """
     pairs = list(zip(names, values, strict=True))
-    free = [(name, value) for name, value in pairs if ranks.get(name) is None]
+    free = [(name, value) for name, value in pairs if facts[name].rank is None]
     scores = [name for name, value in free if _is_scores(value, batch)]
-    labels = [name for name, value in pairs if _is_labels(value, batch, ranks.get(name) == "places")]
+    scores = [name for name in scores if not any(name in facts[other].sources for other in scores)]
+    labels = [name for name, value in pairs if _is_labels(value, batch, facts[name].rank == "places")]
     whole = [name for name, value in free if _is_whole_scores(value, batch)]
     chosen = (scores or labels or whole or [""])[0]
     if not chosen:
@@ -111,4 +128,8 @@ def pseudo_logits(answer: Answer, raw: Tensor) -> Tensor:
             )
         return functional.one_hot(labels, classes).float()
     scores = as_matrix(raw).float()
+    if answer.kind == "sigmoids":
+        return torch.logit(scores.clamp(SMALLEST, 1 - _STEP))
+    if answer.kind == "log-probabilities":
+        return scores.clamp(min=math.log(SMALLEST))
     return scores.clamp(min=SMALLEST).log() if answer.kind == "probabilities" else scores

@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...harness.classifier import Forward
-from ...harness.model_info import ModelInfo, OutputKind, Twin
+from ...harness.execution.answers import comparable
+from ...harness.model_info import ModelInfo, Twin
 from .drawn import apart, sampled
-from .outputs import SMALLEST
 from .translator.translate import first_line
 from .twin import TorchTwin
 
@@ -21,18 +21,11 @@ _LABEL_SHARE = 0.05
 """Share of draws that may have another label, on a sample between two classes."""
 
 
-def _comparable(kind: OutputKind, scores: Tensor, *, quantised: bool = False) -> Tensor:
-    """What both forwards must agree on: logits, log-probabilities down to 1e-38, or the label as one-hot.
-
-    Of quantised probabilities most are zero, whose logarithm says nothing: they are compared as they are.
-    """
-    if kind == "labels":
+def _comparable(info: ModelInfo, scores: Tensor) -> Tensor:
+    """What both forwards must agree on; of labels, the label as one-hot."""
+    if info.output == "labels":
         return functional.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype)
-    if kind == "logits":
-        return scores
-    if quantised and kind == "probabilities":
-        return torch.softmax(scores, dim=1)
-    return functional.log_softmax(scores, dim=1).clamp(min=torch.tensor(SMALLEST).log().item())
+    return comparable(scores, info)
 
 
 def _difference(a: Tensor, b: Tensor) -> float:
@@ -41,21 +34,20 @@ def _difference(a: Tensor, b: Tensor) -> float:
     return float(apart.max()) if apart.numel() else 0.0
 
 
-def _labels_differ(deployed: Tensor, twin: Tensor, tolerance: float) -> int:
-    """Samples with another argmax although the twin's two best scores are further apart than the tolerance."""
-    best = twin.nan_to_num().topk(2, dim=1).values
-    clear = best[:, 0] - best[:, 1] > tolerance
-    return int(((deployed.argmax(1) != twin.argmax(1)) & clear).sum())
+def _clear(scores: Tensor, tolerance: float) -> Tensor:
+    """Whether the two best scores of each row are further apart than the tolerance."""
+    best = scores.nan_to_num().topk(2, dim=1).values
+    return best[:, 0] - best[:, 1] > tolerance
 
 
-def _draws(kind: OutputKind, forward: Forward, x: Tensor) -> Tensor:
-    return sampled(lambda: _comparable(kind, forward(x).cpu().double()))
+def _draws(info: ModelInfo, forward: Forward, x: Tensor) -> Tensor:
+    return sampled(lambda: _comparable(info, forward(x).cpu().double()))
 
 
 def _measure_drawn(info: ModelInfo, twin: Forward, deployed: Forward, x: Tensor) -> Twin:
     """The record of a twin that draws random numbers: means and spreads over draws instead of single answers."""
     kind, known = info.output, info.twin
-    left, right = (_draws(kind, forward, x) for forward in (deployed, twin))
+    left, right = (_draws(info, forward, x) for forward in (deployed, twin))
     scale = float(left.nan_to_num(0.0, 0.0, 0.0).mean(0).abs().max())
     parity = apart(left, right)
     tolerance = max(known.allowed(max(scale, _SMALLEST_SCALE)), _LABEL_SHARE if kind == "labels" else 0.0)
@@ -81,14 +73,16 @@ def measure(info: ModelInfo, twin: TorchTwin, deployed: Forward, x: Tensor) -> T
         return Twin(available=False, reason=f"the twin answers with {shapes}", samples=len(x))
     if twin.random or info.random_operators:
         return _measure_drawn(info, twin, deployed, x)
-    left, right = (_comparable(kind, scores, quantised=known.step is not None) for scores in (wanted, found))
+    left, right = (_comparable(info, scores) for scores in (wanted, found))
     if kind == "probabilities" and twin.logarithm:
         right = torch.where((left.exp() - right.exp()).abs() <= _ROUNDING, left, right)
     parity = _difference(left, right)
     scale = float(left.nan_to_num(0.0, 0.0, 0.0).abs().max())
     tolerance = known.allowed(max(scale, _SMALLEST_SCALE))
     spread = float(found.nan_to_num(0.0, 0.0, 0.0).abs().max())
-    flips = _labels_differ(wanted, found, known.allowed(spread))
+    # a saturated head makes ties of what the twin, which starts in front of it, tells apart
+    clear = _clear(found, known.allowed(spread)) & _clear(left, tolerance)
+    flips = int(((wanted.argmax(1) != found.argmax(1)) & clear).sum())
     record = known.model_copy(update={"parity": parity, "scale": scale, "samples": len(x)})
     close = kind == "labels" or parity <= tolerance
     if close and not flips:

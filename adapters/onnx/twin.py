@@ -35,6 +35,7 @@ class TorchTwin(nn.Module):
         dtype: torch.dtype,
         whole: torch.dtype | None = None,
         logarithm: bool = False,
+        complement: int | None = None,
         one_by_one: bool = False,
     ) -> None:
         super().__init__()
@@ -43,6 +44,8 @@ class TorchTwin(nn.Module):
         self.batch = batch
         self.dtype = dtype
         self.logarithm = logarithm
+        self.complement = complement
+        """Of two columns, the one that the graph leaves out because its probability is one minus the other's."""
         self.answers = torch.float32
         """The type of the scores."""
         self.whole = whole
@@ -95,20 +98,24 @@ class TorchTwin(nn.Module):
         with self._precise():
             scores = self.scores(values, self.strategy, bpda=bpda)
         scores = scores.to(device=home, dtype=self.answers)
+        if self.complement is not None:
+            columns = [scores, torch.zeros_like(scores)]
+            scores = torch.cat(columns[:: 1 if self.complement else -1], dim=1)
         return scores.clamp(min=SMALLEST).log() if self.logarithm else scores
 
     def _run(self, values: Tensor, bpda: bool) -> Tensor:
-        scores: Tensor = self.graph(self._given(values, bpda), bpda=bpda)
+        if self.whole is None:
+            scores: Tensor = self.graph(values, bpda=bpda)
+        else:
+            # Rounding the pixels is the first obstacle: no exact gradient passes it, so both kinds are the same.
+            scores = self.graph(self._given(values, self.whole), bpda=True)
         return scores
 
-    def _given(self, values: Tensor, bpda: bool) -> Tensor | Pair:
-        """What the deployed forward makes of the input: whole numbers where the file takes such, straight-through."""
-        if self.whole is None:
-            return values
-        limits = torch.iinfo(self.whole)
+    def _given(self, values: Tensor, whole: torch.dtype) -> Pair:
+        """What the deployed forward makes of the input: whole numbers, straight-through."""
+        limits = torch.iinfo(whole)
         rounded = values.detach().round().clamp(limits.min, limits.max)
-        joined = straight_through(rounded, values)
-        return Pair(rounded.to(self.whole), joined) if bpda else joined
+        return Pair(rounded.to(whole), straight_through(rounded, values))
 
     def scores(self, values: Tensor, strategy: Strategy, *, bpda: bool = False) -> Tensor:
         """(N, K) of the graph on (N, ...) in units of the file."""

@@ -1,13 +1,15 @@
 """Two answers side by side: how far apart they are, and what kind they seem to be."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..model_info import ModelInfo, OutputKind
 
-_LEAST_LOG = -87.0
-"""Below e^-87 a float32 probability is zero or denormal."""
+_LEAST = 1.6e-38
+"""A smaller float32 probability is zero or denormal."""
 _SUMS = 1e-4
 
 
@@ -24,9 +26,11 @@ def comparable(scores: Tensor, info: ModelInfo) -> Tensor:
     """
     if info.output in ("logits", "labels"):
         return scores
+    if info.output == "sigmoids":
+        return torch.sigmoid(scores)
     if info.output == "probabilities" and info.twin.step is not None:
         return torch.softmax(scores, dim=1)
-    return functional.log_softmax(scores, dim=1).clamp(min=_LEAST_LOG)
+    return functional.log_softmax(scores, dim=1).clamp(min=math.log(max(info.twin.floor, _LEAST)))
 
 
 def apart(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..decision import Decision, Objective
 from ..errors import NoGradientError
 from ..gradients import ESTIMATORS, GradientName, eot
+from ..gradients.cleaned import cleaned
 from ..pipeline import Pipeline
 from ..randomness import Stream
 from ..results import Phase
@@ -90,6 +91,7 @@ class LocalTarget:
             if not loss.requires_grad:
                 raise NoGradientError(f"no gradient from the model's output to its input by {name}")
             (gradient,) = torch.autograd.grad(loss.sum(), [points])
+        gradient = cleaned(gradient)
         logits = decision.logits.detach()
         # NaN from the twin may be the twin's own trouble, so it is no break here; `Best` asks the deployed model.
         usable = ~logits.isnan().any(dim=1)

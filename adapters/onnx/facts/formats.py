@@ -68,7 +68,7 @@ def _output_step(model: ModelProto, wanted: str) -> float | None:
 
 def softmax_step(model: ModelProto, output: str) -> float:
     """How coarsely a Softmax in front of an output is quantised; 0 where it is not."""
-    softmax = tap(model, output, labels=False)[1] == "Softmax"
+    softmax = tap(model, output, labels=False).operator == "Softmax"
     return (_output_step(model, output) or 0.0) if softmax else 0.0
 
 

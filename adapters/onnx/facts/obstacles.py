@@ -73,6 +73,8 @@ def find_obstacles(model: ModelProto, input_name: str, wanted: str) -> dict[str,
     for node in nodes:
         for part in running_nodes([node], known):
             said = _said(part, versions)
+            if part.op_type == "Gather" and part.input[1] in seen:
+                said = {"Gather": "looks up a table, no gradient passes through the place"}
             if seen.intersection(node.output) or DRAWS in said.values():
                 found.update(said)
     return found

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
 
 from ....harness.errors import ModelError
 from ..translator.types import storage_bytes, type_name
@@ -13,7 +13,9 @@ _MOST_CALLS = 1_000_000
 _LARGEST_INPUT = 1 << 28
 _LARGEST_SAMPLE = 1 << 25
 _LARGEST_MADE = 1 << 27
-_LARGE_FILE = 512 << 20
+_LARGE_FILE = 64 << 20
+_LARGEST_TOTAL = 1 << 29
+"""Elements of all tensors between operators for one sample."""
 _CONTROL = {"Loop", "Scan", "If", "SequenceMap"}
 _MAKERS = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Range": 1, "OneHot": 1, "Resize": 3, "Pad": 1, "Reshape": 1}
 _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
@@ -109,6 +111,16 @@ def _suspicious(node: NodeProto, known: dict[str, TensorProto], made: set[str]) 
     return math.prod(value for value in values if value) > _LARGEST_MADE
 
 
+def _elements(model: ModelProto) -> int:
+    """Elements of all tensors whose shapes follow from the file's own; open dimensions count as one."""
+    try:
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+    except Exception:  # a shape that makes no sense: whoever runs the file finds out
+        return _LARGEST_TOTAL + 1
+    shapes = (value.type.tensor_type.shape.dim for value in inferred.graph.value_info)
+    return sum(math.prod(max(dim.dim_value, 1) for dim in dims) for dims in shapes)
+
+
 def needs_probe(model: ModelProto, size: int) -> bool:
     """Whether the model could hang or fill the memory when it is opened or run for the first time."""
     if size > _LARGE_FILE or model.functions:
@@ -119,5 +131,7 @@ def needs_probe(model: ModelProto, size: int) -> bool:
         for entry in node.attribute:
             if node.op_type == "Constant" and entry.name == "value":
                 known[node.output[0]] = entry.t
+    if _elements(model) > _LARGEST_TOTAL:
+        return True
     made = {name for node in nodes for name in node.output if node.op_type != "Constant"}
     return any(node.op_type in _CONTROL or _suspicious(node, known, made) for node in nodes)

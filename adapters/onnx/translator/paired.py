@@ -13,7 +13,7 @@ from .pair import Pair, Value, exact
 
 _FIRST_ONLY = {
     "ArgMax", "ArgMin", "ArrayFeatureExtractor", "CenterCropPad", "Col2Im", "Compress", "ConstantOfShape", "CumProd",
-    "CumSum", "Expand", "EyeLike", "Gather", "GatherElements", "GatherND", "Pad", "Range", "ReduceL1", "ReduceL2",
+    "CumSum", "Expand", "EyeLike", "GatherElements", "GatherND", "Pad", "Range", "ReduceL1", "ReduceL2",
     "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
     "ReduceSumSquare", "Reshape", "Resize", "ReverseSequence", "Slice", "Split", "Squeeze", "Tile", "TopK", "Trilu",
     "Unsqueeze", "Upsample",

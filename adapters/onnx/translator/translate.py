@@ -19,6 +19,10 @@ from .operators.obstacle import draws, settled
 from .pair import Value
 from .splice import spliced, taken
 
+_SPARE = 256 << 20
+_GROWTH = 16
+"""Bytes of computed constants for each stored one: packed weights grow eightfold, and pass a few operators."""
+
 
 @dataclass(frozen=True)
 class Translation:
@@ -98,6 +102,7 @@ def _draws(node: Node, row: Row) -> bool:
 def _folded(nodes: Sequence[Node], constants: dict[str, Tensor]) -> list[tuple[Node, Row]]:
     """Run every node whose inputs are all constant now; the rest stays."""
     remaining: list[tuple[Node, Row]] = []
+    budget = _SPARE + _GROWTH * _bytes(constants)
     pending = deque(nodes)
     while pending:
         node = pending.popleft()
@@ -115,8 +120,16 @@ def _folded(nodes: Sequence[Node], constants: dict[str, Tensor]) -> list[tuple[N
             continue
         values = _evaluated(node, row, [constants[name] if name else None for name in node.inputs])
         made = {name: value for name, value in zip(node.outputs, values, strict=False) if name}
-        constants.update({name: value for name, value in made.items() if isinstance(value, Tensor)})
+        kept = {name: value for name, value in made.items() if isinstance(value, Tensor)}
+        constants.update(kept)
+        budget -= _bytes(kept)
+        if budget < 0:
+            raise UntranslatableError("the graph makes far larger constants than it stores")
     return remaining
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values())
 
 
 def _compiled(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Interpreter:

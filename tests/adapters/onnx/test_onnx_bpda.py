@@ -213,3 +213,46 @@ def test_every_covered_node_case_is_the_same_on_surrogates():
             assert torch.equal(left.nan_to_num(), right.nan_to_num()), case.name
         compared.add(case.model.graph.node[0].op_type)
     assert len(compared) >= 120
+
+
+def test_integer_preprocessing_in_front_of_the_network(save, weights, run_file):
+    """Whole pixels, halved by a division that cuts, and shifted: what is done to integers is done to integers."""
+    nodes = [
+        ("Div", ["x", "two"], ["a"]),
+        ("BitShift", ["a", "bits"], ["b"], {"direction": "RIGHT"}),
+        ("Cast", ["b"], ["c"], to(FLOAT)),
+        ("MatMul", ["c", "w"], ["y"]),
+    ]
+    values = {"two": np.uint8(2), "bits": np.uint8(2), "w": weights(6, 3, scale=1.0)}
+    path = save(nodes, values, ["N", 6], kind=UINT8)
+    classifier = load_onnx(path)
+    x = torch.rand(5, 6)
+    expected = run_file(path, (x * 255).round(), np.uint8)
+    for kind in ("exact", "bpda"):
+        np.testing.assert_allclose(classifier.differentiable(kind)(x).detach(), expected, atol=1e-5)
+        torch.testing.assert_close(
+            gradient(classifier, x, kind), (torch.from_numpy(values["w"])[:, 0] * 255 / 8).expand(5, 6).contiguous()
+        )
+
+
+def test_a_table_has_the_slope_between_its_entries(save, weights):
+    """A gamma curve as a table of 256 entries, looked up by the pixel."""
+    table = (np.arange(256, dtype=np.float32) / 255) ** 2
+    nodes = [
+        ("Cast", ["x"], ["i"], to(INT64)),
+        ("Gather", ["table", "i"], ["h"]),
+        ("MatMul", ["h", "w"], ["y"]),
+    ]
+    w = weights(6, 3, scale=1.0)
+    classifier = load_onnx(save(nodes, {"table": table, "w": w}, ["N", 6], kind=UINT8))
+    x = torch.randint(1, 255, (5, 6), generator=torch.Generator().manual_seed(0)) / 255
+    assert "Gather" in classifier.info.obstacles
+    expected = 2 * x * torch.from_numpy(w)[:, 0]
+    torch.testing.assert_close(gradient(classifier, x, "bpda"), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_remainder_that_rounds_keeps_a_slope(line):
+    path, w = line([("Mod", ["x", "step"], ["r"], {"fmod": 1}), ("Sub", ["x", "r"], ["h"])], step=np.float32(0.125))
+    classifier = load_onnx(path)
+    x = torch.rand(5, 6)
+    torch.testing.assert_close(gradient(classifier, x, "bpda"), (0.5 * w[:, 0]).expand(5, 6).contiguous())

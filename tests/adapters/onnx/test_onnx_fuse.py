@@ -80,7 +80,7 @@ def test_a_tensor_that_is_an_output_is_not_fused_away(save, weights, run_file, a
         [("MatMul", ["x", "w"], ["m"]), ("Add", ["m", "b"], ["y"])],
         {"w": weights(6, 4), "b": weights(4)},
         ["N", 6],
-        outputs=("m", "y"),
+        outputs=("y", "m"),
         kinds=(1, 1),
     )
     classifier = load_onnx(path)

@@ -75,7 +75,7 @@ def test_every_operator_is_safe_under_vmap():
     assert len(seen) >= 120
 
 
-def slope(node, operator, x, rest, weight, direction, step=1e-6):
+def slope(node, operator, x, rest, weight, direction, step=1e-7):
     ends = [first(operator(node, x + sign * step * direction, *rest)) for sign in (1, -1)]
     return float(((ends[0] - ends[1]) * weight).sum()) / (2 * step)
 

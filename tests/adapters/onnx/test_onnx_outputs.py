@@ -149,3 +149,26 @@ def test_nan_is_handed_on(cnn, rewrite):
         bias.CopyFrom(numpy_helper.from_array(np.full(5, np.nan, dtype=np.float32), "h"))
 
     assert load_onnx(rewrite(cnn(), spoil)).logits(torch.rand(2, 3, 8, 8)).isnan().all()
+
+
+def test_features_that_scores_are_made_of_are_no_scores(save, weights):
+    nodes = [("MatMul", ["x", "w"], ["features"]), ("Relu", ["features"], ["r"]), ("MatMul", ["r", "v"], ["logits"])]
+    values = {"w": weights(12, 24), "v": weights(24, 5)}
+    path = save(nodes, values, ["N", 12], outputs=("features", "logits"), kinds=(1, 1))
+    classifier = load_onnx(path)
+    assert classifier.info.classes == 5
+    assert "only logits is used" in classifier.info.notes[0]
+
+
+def test_whole_inputs_without_a_range_are_refused(save, refused):
+    path = save([("Cast", ["x"], ["y"], {"to": 1})], {}, ["N", 12], kind=TensorProto.INT32)
+    refused(path, "--range 0-255")
+
+
+def test_constants_that_grow_without_end_leave_no_twin(save):
+    nodes = [("ConstantOfShape", ["s"], [f"c{i}"]) for i in range(12)]
+    nodes += [("ReduceSum", [f"c{i}"], [f"r{i}"], {"keepdims": 0}) for i in range(12)]
+    nodes += [("Sum", [f"r{i}" for i in range(12)], ["t"]), ("Add", ["x", "t"], ["y"])]
+    classifier = load_onnx(save(nodes, {"s": np.array([1 << 23])}, ["N", 12]))
+    assert not classifier.info.twin.available
+    assert "far larger constants" in classifier.info.twin.reason

@@ -10,6 +10,7 @@ from robcheck.harness.decision import Goal, Objective
 from robcheck.harness.defenses import Jpeg, ResizePad
 from robcheck.harness.errors import NoGradientError
 from robcheck.harness.gradients import ESTIMATORS, eot
+from robcheck.harness.gradients.cleaned import cleaned
 from robcheck.harness.gradients.straight_through import straight_through
 from robcheck.harness.pipeline import Surrogate
 from robcheck.harness.randomness import Stream
@@ -184,3 +185,9 @@ def test_no_gradient_was_planned(make_problem) -> None:
     with pytest.raises(NoGradientError, match="jpeg"):
         jpeg.gradient(x, Objective("ce", Goal(torch.zeros(3, dtype=torch.int64))), 0)
     assert jpeg.decide(x, 0).logits.shape == (3, 3)
+
+
+def test_a_gradient_with_holes_can_still_be_stepped_along() -> None:
+    inf, nan = float("inf"), float("nan")
+    found = cleaned(torch.tensor([[nan, 2.0, -inf], [inf, nan, 0.0], [1.0, -3.0, 0.5]]))
+    assert found.tolist() == [[0.0, 2.0, -2.0], [1.0, 0.0, 0.0], [1.0, -3.0, 0.5]]

@@ -111,7 +111,7 @@ OPERATORS: dict[tuple[str, str, int], Operator | Control] = {
     ("", "Flatten", 1): shapes.flatten,
     ("", "Floor", 1): rounding.FLOOR,
     ("", "GRU", 7): recurrent.GRU,
-    ("", "Gather", 1): indexing.gather,
+    ("", "Gather", 1): indexing.GATHER,
     ("", "GatherElements", 11): indexing.gather_elements,
     ("", "GatherND", 11): indexing.gather_nd,
     ("", "Gelu", 20): act.gelu,

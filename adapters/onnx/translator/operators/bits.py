@@ -48,6 +48,7 @@ def bit_shift(node: Node, a: Tensor, b: Tensor) -> Tensor:
 def shift_slope(node: Node, a: Tensor, b: Tensor) -> Tensor:
     """a times or divided by a power of two, without losing what leaves the type."""
     a, b = together(a, b)
+    b = b.to(a.dtype)  # the negative of an unsigned count would wrap around
     return a * torch.exp2(b if node.text("direction", "LEFT") == "LEFT" else -b)
 
 

@@ -45,6 +45,21 @@ def gather(node: Node, x: Tensor, index: Tensor) -> Tensor:
     return x[(slice(None),) * axis + (index.long(),)]
 
 
+def _along_table(node: Node, x: Tensor, index: Tensor) -> Tensor:
+    """Entries of a table, with the slope between their neighbours for an index that depends on the input."""
+    if not index.is_floating_point():
+        return gather(node, x, index)
+    axis, last = node.integer("axis", 0) % max(x.dim(), 1), x.shape[node.integer("axis", 0)] - 1
+    place = index.detach().round().long()
+    place = torch.where(place < 0, place + last + 1, place)
+    ends = [gather(node, x, (place + step).clamp(0, last)) for step in (-1, 0, 1)]
+    shift = (index - index.detach()).reshape([1] * axis + list(index.shape) + [1] * (x.dim() - axis - 1))
+    return ends[1] + shift * (ends[2] - ends[0]).detach() / 2
+
+
+GATHER = Obstacle(gather, "", _along_table)
+
+
 def _wrapped(x: Tensor, index: Tensor, axis: int) -> Tensor:
     index = index.long().to(x.device)
     return torch.where(index < 0, index + x.shape[axis], index)

@@ -49,11 +49,18 @@ def _extreme(function: Callable[..., Tensor], x: Tensor, axes: list[int], keep: 
     return torch.full(sizes, _end(x.dtype, largest=largest), dtype=x.dtype, device=x.device)
 
 
+def _mean(x: Tensor, axes: list[int], keep: bool) -> Tensor:
+    if x.is_floating_point():
+        return x.mean(dim=axes, keepdim=keep)
+    count = x.numel() // max(x.sum(dim=axes).numel(), 1)
+    return torch.div(x.sum(dim=axes, keepdim=keep), count, rounding_mode="trunc").to(x.dtype)
+
+
 def _norm(order: int) -> Callable[[Tensor, list[int], bool], Tensor]:
     return lambda x, axes, keep: torch.linalg.vector_norm(x, order, dim=axes, keepdim=keep)
 
 
-reduce_mean = _reduction(lambda x, axes, keep: x.mean(dim=axes, keepdim=keep))
+reduce_mean = _reduction(_mean)
 reduce_sum = _reduction(lambda x, axes, keep: x.sum(dim=axes, keepdim=keep, dtype=x.dtype))
 reduce_max = _reduction(lambda x, axes, keep: _extreme(torch.amax, x, axes, keep, largest=False))
 reduce_min = _reduction(lambda x, axes, keep: _extreme(torch.amin, x, axes, keep, largest=True))
