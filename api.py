@@ -41,6 +41,7 @@ from .harness.summary import summarise
 from .suites import Suite, load_suite
 
 
+@torch.inference_mode(mode=False)
 def evaluate(
     model: Any,
     x: Any,
@@ -148,6 +149,7 @@ def evaluate(
     return result
 
 
+@torch.inference_mode(mode=False)
 def inspect(
     model: Any,
     x: Any = None,
@@ -178,6 +180,7 @@ def inspect(
     """
     place = resolve_device(device)
     classifier = as_classifier(model, place)
+    expected = as_share(expect_accuracy, "expect_accuracy")
     labelled = x is not None and y is not None
     if x is None:
         x = _noise(classifier, samples, seed)
@@ -195,7 +198,7 @@ def inspect(
             requests=[Request(name="inspect", config=PGD())],
             seed=seed,
             device=place,
-            expected_accuracy=as_share(expect_accuracy, "expect_accuracy") if labelled else None,
+            expected_accuracy=expected if labelled else None,
         ),
         labelled=labelled,
     )

@@ -147,7 +147,7 @@ def as_gate(suite: Suite, threshold: float | None, on: str | None, confidence: f
             raise UsageError(f"gate_on is {on!r}; give interval or point")
         update["on"] = on
     if confidence is not None:
-        if not 0.5 < confidence < 1:
+        if not 0.5 < (as_share(confidence, "confidence") or 0.0) < 1:
             raise UsageError(f"confidence is {confidence:g}; give a number between 0.5 and 1")
         update["confidence"] = confidence
     return gate.model_copy(update=update)
@@ -155,9 +155,15 @@ def as_gate(suite: Suite, threshold: float | None, on: str | None, confidence: f
 
 def as_share(value: float | None, name: str) -> float | None:
     """A number between 0 and 1, if any."""
-    if value is not None and not 0 <= value <= 1:
-        raise UsageError(f"{name} is {value:g}; give a share between 0 and 1")
-    return value
+    if value is None:
+        return None
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if isinstance(value, bool | str) or not 0 <= share <= 1:
+        raise UsageError(f"{name} is {value!r}; give a share between 0 and 1")
+    return share
 
 
 def at_least(least: int, value: int | None, name: str) -> int | None:

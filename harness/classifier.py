@@ -38,5 +38,8 @@ class DoubleTwin(Protocol):
     """What a classifier may offer besides, so that its gradient can be held against finite differences."""
 
     def double(self) -> Forward | None:
-        """The exact twin in float64 for float64 inputs in units of `info.bounds`; None: none can be made."""
+        """The exact twin in float64 for float64 inputs in units of `info.bounds`; None: none can be made.
+
+        Every twin that is made of a random model begins with the same draws.
+        """
         ...

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import torch
+
 from .diagnosis import Probe, Unbounded
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
@@ -66,12 +68,13 @@ def prepare(done: Evaluated) -> Asker:
         ModelError: the model cannot answer the clean samples.
     """
     job, campaign = done.job, done.campaign
-    asker = Asker(job.pipeline.classifier, campaign.inputs(SAMPLES), campaign.meter)
+    rows = campaign.spread(torch.arange(len(job.x)), SAMPLES)
+    asker = Asker(job.pipeline.classifier, campaign.inputs(rows), campaign.meter, rows)
     done.probe = _questioned(lambda: first_look(campaign, asker))
     _questioned(campaign.clean_pass)
     targeted = job.targets is not None
     names = trials(job.requests, campaign.pipeline, job.norm, targeted=targeted)
-    ascents = climbs(campaign, names)
+    ascents = climbs(campaign, names, labels_only=done.probe.looks_like == "labels")
     done.probe = replace(done.probe, ascents=ascents)
     done.steps = plan(job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
     campaign.observer.planned([step.entry() for step in done.steps])

@@ -28,7 +28,9 @@ def gallery(
 
 def _item(record: SampleRecord, clean: Tensor, adversarial: Tensor, names: tuple[str, ...]) -> GalleryItem:
     def name(index: int | None) -> str:
-        return names[index] if index is not None and 0 <= index < len(names) else str(index)
+        if index is None or index < 0:
+            return "no prediction"
+        return names[index] if index < len(names) else str(index)
 
     return GalleryItem(
         id=record.id,

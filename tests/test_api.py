@@ -256,6 +256,9 @@ BAD: list[tuple[dict[str, Any], type[RobcheckError], str]] = [
     ({"min_robust_accuracy": 1.5}, UsageError, "min_robust_accuracy"),
     ({"gate_on": "both"}, UsageError, "gate_on"),
     ({"confidence": 0.4}, UsageError, "confidence"),
+    ({"confidence": "0.9"}, UsageError, "confidence"),
+    ({"expect_accuracy": "0.9"}, UsageError, "expect_accuracy"),
+    ({"expect_accuracy": float("nan")}, UsageError, "expect_accuracy"),
     ({"suite": "adaptiv"}, UsageError, "adaptive"),
     ({"device": "tpu"}, UsageError, "tpu"),
     ({"batch_size": -1}, UsageError, "batch_size"),
@@ -291,3 +294,19 @@ def test_a_target_is_another_class() -> None:
     y = module(x).argmax(1)
     with pytest.raises(DataError, match="its own class"):
         robcheck.evaluate(module, x, y, targets=y, epsilon=0.1)
+
+
+@pytest.mark.parametrize("share", [2, -1, float("nan"), "0.9", True])
+def test_what_is_expected_is_a_share_even_where_nothing_is_compared(share: Any, linear: nn.Module) -> None:
+    with pytest.raises(UsageError, match="expect_accuracy"):
+        robcheck.inspect(linear, torch.rand(4, 12), expect_accuracy=share, device="cpu")
+
+
+def test_inference_mode_around_it_changes_nothing(linear: nn.Module) -> None:
+    x, y = samples(linear)
+    plain = run(linear, x, y, epsilon=0.03)
+    with torch.inference_mode():
+        inside = run(linear, x.clone(), y, epsilon=0.03)
+        assert robcheck.inspect(linear, x.clone(), y, device="cpu").sound
+    assert outcomes(inside) == outcomes(plain)
+    assert {f.code for f in inside.findings} == {f.code for f in plain.findings}

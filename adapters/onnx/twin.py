@@ -64,6 +64,7 @@ class TorchTwin(nn.Module):
         twin._modules = dict(self._modules)
         twin.graph = self.graph.doubled().to(self.device).eval()
         twin.dtype = twin.answers = torch.float64
+        twin._state = RandomState(self.device)
         # the identity stands in for the rounding of whole inputs, and it is the identity that can be checked
         twin.whole = None
         return twin

@@ -30,6 +30,21 @@ def as_deployed(module: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+@contextmanager
+def without_histories(module: nn.Module) -> Iterator[None]:
+    """Let no buffer that the block writes into keep the graph of what was written.
+
+    The buffer is exchanged for one on the same memory, because the backward of the block may still need the old one.
+    """
+    try:
+        yield
+    finally:
+        for part in module.modules():
+            for name, buffer in part._buffers.items():
+                if buffer is not None and not buffer.is_leaf:
+                    part._buffers[name] = buffer.detach()
+
+
 def copied(module: nn.Module, notes: list[str]) -> nn.Module:
     """A deep copy, or with a note the module itself where it cannot be copied."""
     try:

@@ -8,6 +8,30 @@ from ..results import AttackRecord, PlanEntry
 
 DIFFERENCE = 1e-4
 """Largest L2 distance of normalised outputs that is one answer. Source: AutoAttack, flag for randomised models."""
+BLIND = 0.25
+"""Share of what moves the scores that a gradient may not know of; one that lacks 30 % of the pixels comes to 0.35."""
+UNSEEN = 7
+"""How often as much as the gradient says; a network of ranks comes to five times."""
+ALIKE = 0.3
+"""Least correlation of predicted and seen rises."""
+
+
+@dataclass(frozen=True)
+class LongSteps:
+    """A gradient against long steps along the half of the features in which it is small, and along the other half."""
+
+    blind: float
+    """Mean square of the rises along the half where it is small, as a share of both."""
+    expected: float
+    """The same of the rises that the gradient predicts."""
+    correlation: float
+    """Between predicted and seen rises; 1 at best."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the gradient may be the model's: networks of signs, ranks or two levels come to 0.44, 0.13, 0.38."""
+        unseen = self.blind > BLIND and self.blind > UNSEEN * self.expected
+        return not unseen and self.correlation >= ALIKE
 
 
 @dataclass(frozen=True)
@@ -48,7 +72,13 @@ class Probe:
     gradient_error: str = ""
     """Why the gradient question failed."""
     slope_errors: tuple[float, ...] = ()
-    """Per sample, the relative error of the float64 gradient against central differences, at the best step."""
+    """Per sample, the relative error of the exact gradient against central differences, at the best step."""
+    slope_limit: float = 0.01
+    """The largest error that is none: larger where only float32 could be used."""
+    unexplained: int = 0
+    """Samples with a wrong slope on which the model is not flat and no stand-in changes the gradient."""
+    long_steps: LongSteps | None = None
+    """The gradient in use against long steps; None where they were not made."""
     slopes_unchecked: str = "the model offers no twin in float64"
     """Why there are no slope errors."""
     ascents: tuple[Ascent, ...] = ()

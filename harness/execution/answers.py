@@ -11,6 +11,8 @@ from ..model_info import ModelInfo, OutputKind
 _LEAST = 1.6e-38
 """A smaller float32 probability is zero or denormal."""
 _SUMS = 1e-4
+_IMPOSSIBLE = -85.0
+"""Logarithms below this are those of zero."""
 
 
 def difference(a: Tensor, b: Tensor) -> float:
@@ -46,5 +48,5 @@ def looks_like(scores: Tensor) -> OutputKind | None:
     if bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < _SUMS).all()):
         return "labels" if bool((rows.amax(dim=1) == 1).all()) else "probabilities"
     if bool((rows <= 0).all()) and bool(((rows.exp().sum(dim=1) - 1).abs() < _SUMS).all()):
-        return "log-probabilities"
-    return "logits"
+        return "labels" if bool((rows.topk(2, dim=1).values[:, 1] < _IMPOSSIBLE).all()) else "log-probabilities"
+    return "sigmoids" if bool(((rows >= 0) & (rows <= 1)).all()) else "logits"

@@ -13,18 +13,27 @@ from ..target import Problem
 from .local import LocalTarget
 from .probe import first_line
 
-SAMPLES = 16
+SAMPLES, RANDOM_SAMPLES = 32, 16
 STEPS = 10
 STEP = 0.25
 """Of eps."""
 PAIRS = 5
 """Random directions; each is walked both ways, so that a slope alone has a mean of zero."""
-DRAWS = 16
+DRAWS = 8
 """Answers of a random target whose mean is its score."""
+GRADIENT_DRAWS = 5
+"""Draws behind one of its gradients: ten steps average over ten times as many."""
 _SPARSITY = 0.05
 """Share of the features that a step moves in L1, as in PGD."""
 _MOST = 1e6
+"""The score in place of an infinite one, or the largest finite one."""
 _EQUAL = 1e-5
+_CORNER = 0.95
+"""Among few features random directions hold the best one, which no step can exceed; this share of it is enough."""
+_MANY = 64
+"""With fewer features the bar is lower in proportion: the best of ten random directions is nearly the best of all."""
+_DECIDED = 0.25
+"""Share of samples whose label has to move before the others, of which labels tell nothing, are left out."""
 
 _Score = Callable[[Tensor], Tensor]
 
@@ -45,14 +54,19 @@ def measure(problem: Problem, target: LocalTarget, *, labels_only: bool) -> Asce
 
 
 def _measure(problem: Problem, target: LocalTarget, name: GradientName, labels_only: bool) -> Ascent:
-    points = [problem.x, _climbed(problem, target), *_strolls(problem)]
+    climbed = _climbed(problem, target)
+    points = [problem.x, climbed, *_strolls(problem)]
     rises = _rises(_deployed(target, problem.goal), points)
     # Scores that nothing moves are saturated (a sharp softmax) or labels; the twin's are tied to them by parity.
     still = torch.full_like(rises[0], labels_only, dtype=torch.bool) | (rises == 0).all(dim=0)
     if bool(still.any()):
         rises = torch.where(still, _rises(_by_twin(target, problem.goal), points), rises)
+    if labels_only:
+        kept = _decided(rises, (climbed != problem.x).flatten(1).any(dim=1))
+        rises, still = rises[:, kept], still[kept]
     rise, random = rises[0], rises[1:]
-    bar = random.mean(dim=0) + random.std(dim=0, correction=0)
+    bar = random.mean(dim=0) + min(1.0, problem.x[0].numel() / _MANY) * random.std(dim=0, correction=0)
+    bar = torch.minimum(bar, _CORNER * random.amax(dim=0))
     # A linear model with one feature that matters reaches the bar exactly, up to rounding.
     up = (rise > 0) & (rise >= bar - _EQUAL * bar.abs())
     return Ascent(
@@ -62,7 +76,15 @@ def _measure(problem: Problem, target: LocalTarget, name: GradientName, labels_o
         rise=float(rise.mean()),
         random_rise=float(random.mean()),
         by_twin=int(still.sum()),
+        rises=tuple(rise.tolist()),
     )
+
+
+def _decided(rises: Tensor, moved: Tensor) -> Tensor:
+    """Positions of samples that say something: a label that no step flips says nothing of a gradient that is there."""
+    decided = (rises != 0).any(dim=0) | ~moved
+    flipped = (rises != 0).any(dim=0)
+    return (decided if flipped.sum() >= _DECIDED * len(flipped) else torch.ones_like(decided)).nonzero().squeeze(1)
 
 
 def _rises(score: _Score, points: list[Tensor]) -> Tensor:
@@ -109,4 +131,6 @@ def _by_twin(target: LocalTarget, goal: Goal) -> _Score:
 
 
 def _bounded(score: Tensor) -> Tensor:
-    return score.clamp(-_MOST, _MOST)
+    finite = score.isfinite()
+    most = torch.where(finite, score.abs(), 0.0).amax().clamp(min=_MOST) if len(score) else _MOST
+    return torch.where(finite, score, score.sign() * most)

@@ -114,7 +114,7 @@ class Campaign(Scene):
     def unbounded(self, steps: list[Step]) -> Unbounded | None:
         """The gradient attack with the whole box to move in; it has to succeed. A per-feature box has no wider one."""
         step = next((s for s in steps if s.runs and not s.blackbox and s.gradient and _is_direct(s)), None)
-        rows = self.ledger.right.nonzero().squeeze(1)[:CONTROL_SAMPLES]
+        rows = self.spread(self.ledger.right.nonzero().squeeze(1), CONTROL_SAMPLES)
         if step is None or len(rows) == 0 or self.job.targets is not None or self.job.box is not None:
             return None
         config = PGD(loss="margin", steps=30, restarts=2)
@@ -248,7 +248,7 @@ class Campaign(Scene):
         if known:
             return known
         self.meter.count("controls", torch.zeros(1, dtype=torch.int64), forward=1)
-        return self.pipeline.classifier.logits(self.inputs(1)).shape[1]
+        return self.pipeline.classifier.logits(self.inputs(torch.zeros(1, dtype=torch.int64))).shape[1]
 
 
 def _is_direct(step: Step) -> bool:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
 from ..diagnosis import Probe
 from ..gradients.ascent import Ascent, GradientName
 from ..model_info import ModelInfo
-from ..planner import DEFAULT_DRAWS, Request, Step
-from . import ascent
+from ..planner import Request, Step
+from . import ascent, blindness
 from .campaign import Campaign
 from .probe import SAMPLES, Asker, probe_gradient
 from .slopes import with_slopes
@@ -19,25 +20,27 @@ from .slopes import with_slopes
 
 def first_look(campaign: Campaign, asker: Asker) -> Probe:
     """Determinism, batches, finite answers, parity, slopes; the campaign's pipeline learns what it needs of them."""
-    classifier, z = campaign.pipeline.classifier, campaign.ball.x[:SAMPLES].to(campaign.job.device)
+    classifier, device, rows = campaign.pipeline.classifier, campaign.job.device, asker.rows
     probe = asker.probe(campaign.batch)
-    probe = with_slopes(probe, classifier, z, campaign.coordinates.to(campaign.job.device), campaign.meter)
+    z, coordinates = campaign.ball.x[rows].to(device), campaign.coordinates.select(rows).to(device)
+    probe = with_slopes(probe, classifier, z, coordinates, campaign.meter, rows)
     campaign.pipeline = replace(campaign.pipeline, noisy_classifier=probe.random, cut_gradient=probe.cut_gradient)
     campaign.slack = 2 * max(0.0, probe.excess)
     return probe
 
 
-def climbs(campaign: Campaign, names: Sequence[GradientName]) -> tuple[Ascent, ...]:
+def climbs(campaign: Campaign, names: Sequence[GradientName], *, labels_only: bool) -> tuple[Ascent, ...]:
     """The ascent of each kind of gradient, on the same samples: right when clean, with room to move."""
     rows = campaign.ledger.standing_rows()
-    rows = rows[campaign.ball.eps[rows] > 0][: ascent.SAMPLES]
+    random = campaign.pipeline.random
+    rows = campaign.spread(rows[campaign.ball.eps[rows] > 0], ascent.RANDOM_SAMPLES if random else ascent.SAMPLES)
     if len(rows) == 0 or not names:
         return ()
-    draws = DEFAULT_DRAWS if campaign.pipeline.random else 1
+    draws = ascent.GRADIENT_DRAWS if random else 1
     request = Request(name="ascent", config=PGD())
     passes = len(rows) * ascent.STEPS * draws * 2
     campaign.observer.started("contract: ascent", len(rows), passes * len(names))
-    labels = campaign.pipeline.classifier.info.output == "labels"
+    labels = labels_only or campaign.pipeline.classifier.info.output == "labels"
     found = []
     for name in names:
         step = Step(request, True, True, name, draws, "")
@@ -52,12 +55,29 @@ def with_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Probe:
     used = tuple(dict.fromkeys(s.gradient for s in direct if s.gradient))
     probe = replace(probe, used=used)
     step = next((s for s in steps if s.runs and not s.blackbox and s.gradient), None)
-    rows = campaign.ledger.standing_rows()[:SAMPLES]
+    rows = campaign.spread(campaign.ledger.standing_rows(), SAMPLES)
     if step is None or len(rows) == 0:
         return probe
     problem = campaign.problem(step, rows, phase="controls")
     target = campaign.target(step, rows, phase="controls")
-    return probe_gradient(probe, target, problem.ball, problem.goal, problem.stream)
+    probe = probe_gradient(probe, target, problem.ball, problem.goal, problem.stream)
+    return _with_long_steps(campaign, step, rows, probe)
+
+
+def _with_long_steps(campaign: Campaign, step: Step, rows: Tensor, probe: Probe) -> Probe:
+    """The gradient of the plan against long steps, where small ones could not speak for it: over obstacles."""
+    info = campaign.pipeline.classifier.info
+    needed = bool(info.obstacles) or not probe.slope_errors
+    silent = probe.random or probe.gradient_error or "labels" in (probe.looks_like, info.output)
+    if not needed or silent or campaign.pipeline.stages or step.gradient == "bpda-identity":
+        return probe
+    chosen = campaign.spread(rows, blindness.SAMPLES)
+    problem = campaign.problem(step, chosen, phase="controls")
+    try:
+        found = blindness.long_steps(problem, campaign.target(step, chosen, phase="controls"))
+    except Exception:  # third-party code; what fails here fails in an attack, which is a finding
+        return probe
+    return replace(probe, long_steps=found)
 
 
 def with_accuracy(campaign: Campaign, probe: Probe) -> Probe:

@@ -1,5 +1,6 @@
 """Twin and deployed model on the same samples: answer by answer, or in the mean where they draw random numbers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +20,8 @@ ERRORS = 5.0
 """Standard errors that chance may put between two means of one sample and class."""
 _ALARM = 1e-3
 """How often chance may put any of the means further apart; many classes need more than five errors."""
+_WIDTHS = 0.5
+"""How much the variances of the answers of both sides may differ, relative to the larger one."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,18 @@ class _Twin:
     cut: str
 
 
-def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter) -> Probe:
-    """The probe with what comparing both on x (N, ...) tells; `deployed` (N, K) are the answers already known."""
-    exact, info = _twin(classifier, "exact", x, meter), classifier.info
+def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter, rows: Tensor) -> Probe:
+    """The probe with what comparing both on x (N, ...) tells; `deployed` (N, K) are the answers already known.
+
+    Each twin is asked as attacks ask it, with gradients enabled: a model may answer otherwise then.
+    """
+    meter.count("controls", rows, forward=1)
+    exact, info = _twin(classifier, "exact", x), classifier.info
     twins = [exact]
     # Stand-ins change the gradient alone, so their answers are compared as well.
     if info.obstacles or exact is None or exact.cut:
-        twins.append(_twin(classifier, "bpda", x, meter))
+        meter.count("controls", rows, forward=1)
+        twins.append(_twin(classifier, "bpda", x))
     there = [twin for twin in twins if twin is not None]
     if not there:
         return replace(probe, no_gradient=info.twin.reason or "the model has no differentiable twin")
@@ -46,25 +54,29 @@ def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tenso
     if not answered:
         return probe
     if probe.random:
-        return _in_the_mean(probe, classifier, answered[0].forward, x[:RANDOM_SAMPLES], meter)
+        meter.count("controls", rows[:RANDOM_SAMPLES], forward=(1 + len(answered)) * DRAWS)
+        return _in_the_mean(probe, classifier, [twin.forward for twin in answered], x[:RANDOM_SAMPLES])
     for twin in answered:
         assert twin.answer is not None
         probe = _worse(probe, _answer_by_answer(probe, info, twin.answer, deployed))
     return probe
 
 
-def _twin(classifier: Classifier, kind: GradientKind, x: Tensor, meter: Meter) -> _Twin | None:
+def _twin(classifier: Classifier, kind: GradientKind, x: Tensor) -> _Twin | None:
     forward = classifier.differentiable(kind)
     if forward is None:
         return None
-    meter.count("controls", torch.arange(len(x)), forward=1)
     try:
-        with torch.enable_grad():
-            output = forward(x.detach().clone().requires_grad_(True))
+        output = _with_gradients(forward, x)
     except Exception as error:  # the twin runs third-party graphs
         return _Twin(forward, None, f"the twin fails on these samples ({str(error).partition(chr(10))[0]})")
     cut = "" if output.requires_grad else "the output has no gradient (no_grad, detach or numpy inside the model)"
     return _Twin(forward, output.detach().float().cpu(), cut)
+
+
+def _with_gradients(forward: Forward, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        return forward(x.detach().clone().requires_grad_(True))
 
 
 def _answer_by_answer(probe: Probe, info: ModelInfo, answer: Tensor, deployed: Tensor) -> Probe:
@@ -93,27 +105,53 @@ def _worse(before: Probe, now: Probe) -> Probe:
     return replace(before, twin_disagrees=max(before.twin_disagrees, now.twin_disagrees))
 
 
-def _in_the_mean(probe: Probe, classifier: Classifier, twin: Forward, x: Tensor, meter: Meter) -> Probe:
-    """Bit parity is impossible between random answers; their means have to agree within chance."""
-    rows = torch.arange(len(x))
-    meter.count("controls", rows, forward=2 * DRAWS)
+def _in_the_mean(probe: Probe, classifier: Classifier, twins: list[Forward], x: Tensor) -> Probe:
+    """Bit parity is impossible between random answers; their means and widths have to agree within chance."""
+    info = classifier.info
     with torch.no_grad():
-        sides = [
-            torch.stack([comparable(ask(x).float().cpu(), classifier.info).double() for _ in range(DRAWS)])
-            for ask in (classifier.logits, twin)
-        ]
-    if sides[0].shape != sides[1].shape or not bool(sides[0].isfinite().any()):
+        deployed = _drawn(lambda: classifier.logits(x), info)
+    random, found = probe, []
+    for twin in twins:
+        # The defaults bind the twin of this round.
+        answers = _drawn(lambda twin=twin: _with_gradients(twin, x).detach(), info)  # type: ignore[misc]
+        found.append(_compared_in_the_mean(random, answers, deployed))
+    for other in found:
+        if other.twin_error or other.one_sided_noise:
+            return other
+        probe = _worse(probe, other)
+    return probe
+
+
+def _drawn(ask: Callable[[], Tensor], info: ModelInfo) -> Tensor:
+    return torch.stack([comparable(ask().float().cpu(), info).double() for _ in range(DRAWS)])
+
+
+def _compared_in_the_mean(probe: Probe, answers: Tensor, deployed: Tensor) -> Probe:
+    """Both (draws, N, K)."""
+    if answers.shape != deployed.shape or not bool(deployed.isfinite().any()):
         return replace(probe, twin_error="their answers have different shapes, or none is finite")
-    noisy = [max(difference(side[0], draw) for draw in side) > DIFFERENCE for side in sides]
+    noisy = [max(difference(side[0], draw) for draw in side) > DIFFERENCE for side in (deployed, answers)]
     if noisy[0] != noisy[1]:
         return replace(probe, one_sided_noise="The deployed model" if noisy[0] else "The differentiable twin")
-    deployed, answer = (side.mean(dim=0) for side in sides)
-    error = ((sides[0].var(dim=0) + sides[1].var(dim=0)) / DRAWS).sqrt()
+    if noisy[0] and not _equally_wide(deployed, answers):
+        return replace(probe, twin_error="they draw random numbers of different size")
+    mean, other = deployed.mean(dim=0), answers.mean(dim=0)
+    error = ((deployed.var(dim=0) + answers.var(dim=0)) / DRAWS).sqrt()
     quantile = float(stats.t.ppf(1 - _ALARM / (2 * max(1, error.numel())), 2 * DRAWS - 2))
-    off = apart(answer, deployed)
+    off = apart(other, mean)
     return replace(
         probe,
         parity=float(off.max()),
         excess=float((off - max(ERRORS, quantile) * error).max()),
-        scale=float(deployed.abs().max()),
+        scale=float(mean.abs().max()),
     )
+
+
+def _equally_wide(one: Tensor, other: Tensor) -> bool:
+    """Whether two sets of answers (draws, N, K) scatter alike, all numbers together, within chance."""
+    squares = [
+        ((side - side.mean(dim=0)).nan_to_num(0.0, 0.0, 0.0) ** 2).flatten(1).mean(dim=1) for side in (one, other)
+    ]
+    first, second = (float(square.mean()) for square in squares)
+    error = float(((squares[0].var() + squares[1].var()) / DRAWS).sqrt())
+    return abs(first - second) <= max(ERRORS * error, _WIDTHS * max(first, second))

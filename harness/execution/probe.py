@@ -20,19 +20,23 @@ SAMPLES = 32
 
 
 class Asker:
-    """Asks about the first samples x (N, ...) of the data set, in model units, and remembers the answers."""
+    """Asks about a few samples x (N, ...), in model units, and remembers the answers.
 
-    def __init__(self, classifier: Classifier, x: Tensor, meter: Meter) -> None:
+    `rows` are their positions in the data set, 0..N-1 unless given.
+    """
+
+    def __init__(self, classifier: Classifier, x: Tensor, meter: Meter, rows: Tensor | None = None) -> None:
         self.classifier, self.x, self.meter = classifier, x[:SAMPLES], meter
-        self.rows = torch.arange(len(self.x))
+        self.rows = torch.arange(len(self.x)) if rows is None else rows[:SAMPLES]
         self.first: Tensor | None = None
 
     def probe(self, batch: int) -> Probe:
         """Twice, in a batch as large as attacks will use, one by one, and through the twin."""
-        self.first = first = self._ask(self.rows)
-        crowd = self._ask(self.rows.repeat(max(1, -(-batch // len(self.rows))))[: max(batch, len(self.rows))])
-        singles = torch.cat([self._ask(row) for row in torch.split(self.rows, 1)])
-        repeated = difference(first, self._ask(self.rows))
+        every = torch.arange(len(self.x))
+        self.first = first = self._ask(every)
+        crowd = self._ask(every.repeat(max(1, -(-batch // len(every))))[: max(batch, len(every))])
+        singles = torch.cat([self._ask(one) for one in torch.split(every, 1)])
+        repeated = difference(first, self._ask(every))
         missing = first.isnan().any(dim=1)
         probe = Probe(
             samples=len(self.x),
@@ -43,20 +47,21 @@ class Asker:
             infinite_outputs=int((first.isinf().any(dim=1) & ~missing).sum()),
             looks_like=looks_like(first),
         )
-        return with_parity(probe, self.classifier, self.x, first, self.meter)
+        return with_parity(probe, self.classifier, self.x, first, self.meter, self.rows)
 
     def drift(self) -> float:
         """How far the answers have moved since `probe`; inf when the model does not answer any more."""
         if self.first is None:
             return 0.0
         try:
-            return difference(self.first, self._ask(self.rows))
+            return difference(self.first, self._ask(torch.arange(len(self.x))))
         except Exception:  # third-party code may raise anything, and a model that fails now has changed
             return float("inf")
 
-    def _ask(self, rows: Tensor) -> Tensor:
-        self.meter.count("controls", rows, forward=1)
-        return self.classifier.logits(self.x[rows.to(self.x.device)]).float().cpu()
+    def _ask(self, which: Tensor) -> Tensor:
+        self.meter.count("controls", self.rows[which], forward=1)
+        with torch.no_grad():
+            return self.classifier.logits(self.x[which.to(self.x.device)]).float().cpu()
 
 
 def probe_gradient(probe: Probe, target: LocalTarget, ball: Ball, goal: Goal, stream: Stream) -> Probe:

@@ -53,9 +53,14 @@ class Scene:
         stream = Stream.create(self.job.seed, "replay", self.ids.to(self.job.device))
         return Replay(self.pipeline, stream, self.meter, self.batch, self.job.device)
 
-    def inputs(self, count: int) -> Tensor:
-        """The first samples as the model takes them."""
-        return self.job.x[:count].to(self.job.device)
+    def inputs(self, rows: Tensor) -> Tensor:
+        """The samples at `rows` as the model takes them."""
+        return self.job.x[rows].to(self.job.device)
+
+    def spread(self, rows: Tensor, count: int) -> Tensor:
+        """`count` of the rows, in order; their names choose, so that data that come sorted are met everywhere."""
+        keys = Stream.create(0, "spread", self.ids[rows]).keys
+        return rows[keys.argsort(stable=True)[:count]].sort().values
 
     def to_input(self, z: Tensor, rows: Tensor) -> Tensor:
         """Model input for points z of attack space (M, ...), for the samples at `rows`."""
@@ -102,7 +107,7 @@ class Scene:
     def _surrogate(self) -> SurrogateClassifier:
         if self.surrogate is None:
             self.observer.started("train a surrogate", len(self.job.x), STEPS)
-            x = self.inputs(len(self.job.x))
+            x = self.job.x.to(self.job.device)
             reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
             if self.job.norm != "linf":
                 # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.

@@ -16,11 +16,14 @@ class Ascent:
     gradient: GradientName
     samples: int = 0
     ascended: int = 0
-    """Samples whose deployed score rose by more than the mean and one standard deviation of the random rises."""
+    """Samples whose deployed score rose by more than the mean and one standard deviation of the random rises, or by
+    nearly as much as the best of them."""
     rise: float = 0.0
     """Mean rise of the deployed score, in logits."""
     random_rise: float = 0.0
     """The same for the random steps."""
+    rises: tuple[float, ...] = ()
+    """The rise of each sample."""
     by_twin: int = 0
     """Samples judged by the twin's own scores, because the deployed ones are labels or saturated and do not move."""
     error: str = ""

@@ -123,7 +123,7 @@ def test_a_gradient_that_is_noise(linear: nn.Module) -> None:
 
     x, y = samples(linear)
     found = robcheck.inspect(Two(linear, lambda points: linear(Noise.apply(points))), x, y, device="cpu")
-    assert wrong(found) == {"NOT_ASCENDING": "severe"}
+    assert wrong(found) == {"NOT_ASCENDING": "severe", "WRONG_GRADIENT": "severe"}
 
 
 def test_a_random_model_is_judged_in_the_mean(linear: nn.Module) -> None:

@@ -36,8 +36,8 @@ def on_pairs(run: Run, call: Call) -> Any:
         return call.plain()
     if call.writes:
         return run.answer(call, lambda: _in_place(run, call))
-    with torch.no_grad():
-        exact = call.plain()
+    # The floats among the arguments keep their own gradient where no stand-in works, as for an index among them.
+    exact = call.plain()
     if not isinstance(exact, Tensor | tuple | list) or any(exact is value for value in call.args):
         return exact
     shadow = run.attempt(call.name, lambda: _on_shadows(run, call).plain())

@@ -24,6 +24,11 @@ class Run:
         self._kept = kept
         self._storages: set[int] | None = None
 
+    def notes(self) -> tuple[str, ...]:
+        """Where a gradient ends, for people."""
+        names = [*self.missing, *(["numpy"] if self.abroad.missed else [])]
+        return tuple(f"no surrogate for {name}: a gradient through it ends there" for name in names)
+
     def depends(self, value: object) -> bool:
         """Whether it is a tensor with a gradient, or one that something stands in for."""
         return isinstance(value, Tensor) and (value.requires_grad or value in self.shadows)
@@ -92,6 +97,8 @@ class Run:
         """What stands in, or None, with a mark that nothing does."""
         try:
             return surrogate()
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
             # What a function refuses on floats has no stand-in: the gradient ends, the values stay right.
             self.missing[name] = None

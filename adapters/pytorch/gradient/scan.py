@@ -1,4 +1,4 @@
-"""A first forward that is watched, for the obstacles on the way of a gradient."""
+"""A forward that is watched, for the obstacles on the way of a gradient."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from .eager import eagerly
 from .watch import Watch
 
 
-def watched(forward: Callable[..., Tensor], x: Tensor, module: nn.Module) -> tuple[Tensor, dict[str, str]] | None:
-    """The answer for x (N, ...) and operation -> what it does to a gradient; None where the module fails.
+def watched(forward: Callable[..., Tensor], x: Tensor, module: nn.Module) -> Watch | None:
+    """What was seen while the module answered for x (N, ...); None where it fails.
 
     `forward` takes x and what the module is to run in, as `SoftForward` has it.
     """
@@ -24,7 +24,7 @@ def watched(forward: Callable[..., Tensor], x: Tensor, module: nn.Module) -> tup
     try:
         # Gradients are enabled so that a no_grad inside shows; nothing has one that autograd could keep.
         with torch.enable_grad(), eagerly(module):
-            answer = forward(x.detach(), watch).detach()
+            forward(x.detach(), watch)
     except ModelError:
         return None
-    return answer, watches[0].found
+    return watches[0]

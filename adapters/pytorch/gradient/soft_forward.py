@@ -1,4 +1,4 @@
-"""A module's forward with stand-ins, checked once before it is used, and given up where it fails."""
+"""A module's forward with stand-ins, checked once before it is used."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ....harness.errors import ModelError
 from ...private_random import RandomState
 from .check import Verdict, judge
 from .eager import eagerly, is_compiled
@@ -27,6 +26,9 @@ Around = Callable[[Tensor], AbstractContextManager[Any]]
 
 class SoftForward:
     """Called with x (N, ...): the module's own answer with the gradient of stand-ins, or else with the exact one.
+
+    Which of the two is settled once: a module that fails with stand-ins after the check raises ModelError, because
+    another gradient than the one that was asked for would look like an attack that found nothing.
 
     Args:
         forward: the module's forward on a batch, run inside of what is given.
@@ -57,15 +59,9 @@ class SoftForward:
             self._judge(x[:SAMPLES])
         if self._verdict is not None and not self._verdict.usable:
             return self._forward(x)
-        before = self._random.state
-        try:
-            return self._soft(x)[0]
-        except ModelError as error:
-            self._random.state = before
-            answer = self._forward(x)
-            self._verdict = Verdict(False, False)
-            self._tell(f"gradient bpda became the exact one: the module fails with stand-ins ({error})")
-            return answer
+        answer, run = self._soft(x)
+        self._tell(*run.notes())
+        return answer
 
     def _soft(self, x: Tensor) -> tuple[Tensor, Run]:
         mode = Surrogates(lambda: chain(self._module.parameters(), self._module.buffers()))

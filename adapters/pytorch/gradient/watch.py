@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from ...effects import CUTS, DRAWS, LEAVES, ROUNDS, SORTS
 from .families import RANKING, base_name, draws, effect_of, effect_of_types
 
+_SAME = {"_to_copy", "alias", "clone", "detach", "view"}
 _FUNCTION_FILE = torch.autograd.function.__file__
 
 
@@ -26,6 +27,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, x: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.found: dict[str, str] = {}
+        self.last = ""
+        """The last operation on the way that changed a value."""
         self._seen: dict[int, object] = {}
         self._ranked: dict[int, str] = {}
         self._mark(x)
@@ -55,6 +58,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if draws(func, given):
             self.found[name] = DRAWS
         if followed and not name.endswith("_like") and not name.startswith("new_"):
+            self.last = self.last if name in _SAME else name
             outputs = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
             self._judge(func.namespace, name, given, followed, outputs)
             for value in (*outputs, *(given.get(a.name) for a in schema.arguments if _written(a))):
@@ -78,7 +82,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.found[f"{name}({given['rounding_mode']})"] = ROUNDS
         if name == "_local_scalar_dense" and floats:
             self.found["item"] = LEAVES
-        if name == "detach" and floats:
+        # With a weight that the module does not own there is a graph, and autograd itself detaches what it keeps.
+        if name == "detach" and floats and not any(value.requires_grad for value in followed):
             self.found["detach"] = CUTS
         if outputs:
             special = effect_of_types(name, followed[-1].dtype, outputs[0].dtype)

@@ -2,15 +2,19 @@
 
 from ...model_info import ModelInfo
 from ...results import Finding, Severity
-from ..records import Probe
+from ..records import ALIKE, BLIND, LongSteps, Probe
 from .unchecked import NOT_ASKED, unchecked
 
 DEAD = 0.1
 """Share of samples. AutoAttack flags a single one; honest ReLU nets have a few dead points at random starts."""
 SLOPE = 0.01
 """Relative error of a directional derivative in float64, at the best of several steps."""
+COARSE_SLOPE = 0.2
+"""The same in float32, for models that do not run in float64."""
 SHARE = 0.9
 """Share of samples whose slope has to be right: a sample may sit on a kink."""
+
+_LOOK = "Look for a backward pass or a hook of its own, a detach or a rounding in the model."
 
 
 def gradient(probe: Probe, info: ModelInfo) -> Finding:
@@ -28,46 +32,79 @@ def gradient(probe: Probe, info: ModelInfo) -> Finding:
         )
     if probe.dead_gradients > DEAD * probe.gradient_samples:
         return _dead(probe)
-    if probe.slope_errors:
-        return _slopes(probe, info)
-    return unchecked("GRADIENT", NOT_ASKED if probe.samples == 0 else probe.slopes_unchecked)
+    if probe.long_steps is not None and not probe.long_steps.agrees:
+        return _blind(probe.long_steps)
+    found = _slopes(probe, info) if probe.slope_errors else _unchecked(probe)
+    if probe.dead_gradients and found.severity in ("ok", "info"):
+        return _dead(probe)
+    return found
 
 
 def _dead(probe: Probe) -> Finding:
     share = probe.dead_gradients / probe.gradient_samples
     return Finding(
         code="ZERO_GRADIENT",
-        severity="severe",
-        message=f"The gradient is zero or not finite on {share:.0%} of the samples, so gradient attacks are blind.",
+        severity="severe" if share > DEAD else "warning",
+        message=f"The gradient is zero or not finite on {share:.0%} of the samples, so gradient attacks are blind"
+        f"{'' if share > DEAD else ' there, unless another step finds one'}.",
         measured=share,
         threshold=DEAD,
         remedy="Choose a gradient that gets around the obstacle (gradient: bpda or bpda-identity).",
     )
 
 
+def _blind(found: LongSteps) -> Finding:
+    if found.correlation < ALIKE:
+        said = f"What the gradient predicts for long steps and what they do correlate by {found.correlation:.2f} only"
+        measured, threshold = found.correlation, ALIKE
+    else:
+        said = f"{found.blind:.0%} of what long steps change lies where the gradient sees {found.expected:.1%} of it"
+        measured, threshold = found.blind, BLIND
+    return Finding(
+        code="WRONG_GRADIENT",
+        severity="severe",
+        message=f"{said}.",
+        measured=measured,
+        threshold=threshold,
+        remedy=_LOOK,
+    )
+
+
+def _unchecked(probe: Probe) -> Finding:
+    if probe.samples == 0:
+        return unchecked("GRADIENT", NOT_ASKED)
+    if probe.long_steps is None:
+        return unchecked("GRADIENT", probe.slopes_unchecked)
+    message = f"The gradient predicts long steps, {probe.long_steps.correlation:.2f} of 1"
+    return Finding(code="GRADIENT", severity="ok", message=f"{message}; small ones: {probe.slopes_unchecked}.")
+
+
 def _slopes(probe: Probe, info: ModelInfo) -> Finding:
-    errors = sorted(probe.slope_errors)
-    right = sum(error <= SLOPE for error in errors)
+    errors, limit = sorted(probe.slope_errors), probe.slope_limit
+    right = sum(error <= limit for error in errors)
     # The error that the required share of the samples stays below.
     worst = errors[-int((1 - SHARE) * len(errors)) - 1]
-    said = f"In float64 the gradient is the slope between two points on {right} of {len(errors)} samples"
+    digits = "64" if limit == SLOPE else "32"
+    said = f"In float{digits} the gradient is the slope between two points on {right} of {len(errors)} samples"
     if right >= SHARE * len(errors):
-        return Finding(code="GRADIENT", severity="ok", message=f"{said}.", measured=worst, threshold=SLOPE)
+        return Finding(code="GRADIENT", severity="ok", message=f"{said}.", measured=worst, threshold=limit)
     severity, remedy = _judged(probe, info)
     return Finding(
         code="WRONG_GRADIENT",
         severity=severity,
         message=f"{said}.",
         measured=worst,
-        threshold=SLOPE,
+        threshold=limit,
         remedy=remedy,
     )
 
 
 def _judged(probe: Probe, info: ModelInfo) -> tuple[Severity, str]:
-    """Over an obstacle no honest gradient is the slope; there the ascent has to speak for the one in use."""
-    if info.obstacles and probe.used and "exact" not in probe.used:
-        return "info", f"Obstacles make it so ({', '.join(info.obstacles)}); attacks use stand-ins, see the ascent."
-    if info.obstacles and any(a.leads_uphill for a in probe.ascents if a.gradient in probe.used):
-        return "warning", f"Obstacles may make it so ({', '.join(info.obstacles)}); it does lead uphill."
-    return "severe", "Look for a backward pass of its own, a detach or a rounding in the model."
+    """Over an obstacle no honest gradient is the slope; there long steps and the ascent speak for the one in use."""
+    explained = info.obstacles and probe.unexplained <= (1 - SHARE) * len(probe.slope_errors)
+    names = ", ".join(info.obstacles)
+    if explained and probe.used and "exact" not in probe.used:
+        return "info", f"Obstacles make it so ({names}); attacks use stand-ins, see the ascent."
+    if explained and any(a.leads_uphill for a in probe.ascents if a.gradient in probe.used):
+        return "warning", f"Obstacles may make it so ({names}); it does lead uphill."
+    return "severe", _LOOK

@@ -12,22 +12,25 @@ def output_kind(probe: Probe, info: ModelInfo) -> Finding:
     """Probabilities that are taken for logits make saturated losses; labels leave black-box attacks no score."""
     if probe.samples == 0 or probe.looks_like is None:
         return unchecked("OUTPUT_KIND", NOT_ASKED if probe.samples == 0 else "the answers are not finite")
-    if info.output == "logits" and probe.looks_like in ("probabilities", "labels"):
+    if info.output == "logits" and probe.looks_like in ("probabilities", "sigmoids", "labels"):
         return _finding(
             "SCORES_ARE_NO_LOGITS",
             "warning",
             f"The scores are taken for logits but look like {probe.looks_like}.",
             _REMEDY,
         )
-    if info.twin.available and info.twin.tap and info.output != "labels":
+    if info.twin.available and info.twin.tap and "labels" not in (info.output, probe.looks_like):
         message = f"The scores are {info.output}; gradients start in front of the final {info.twin.tap}."
         return _finding("OUTPUT_KIND", "ok", message, "")
-    if info.output == "labels":
+    if "labels" in (info.output, probe.looks_like):
         message = "The model answers with labels alone, so score attacks see nothing between two flips."
         return _finding("LABELS_ONLY", "info", message, "Export the scores in front of the argmax.")
     if info.output == "probabilities":
         message = "The model ends in probabilities; their logarithm is attacked."
         return _finding("OUTPUT_KIND", "info", message, _REMEDY)
+    if info.output == "sigmoids":
+        message = "The model ends in one probability per class; the logits behind them are attacked."
+        return _finding("OUTPUT_KIND", "info", message, "Export the logits in front of the sigmoid.")
     return _finding("OUTPUT_KIND", "ok", f"The scores are {info.output}.", "")
 
 

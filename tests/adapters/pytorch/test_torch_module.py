@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robcheck.adapters.pytorch.module import TorchClassifier, wrap_module
+from robcheck.adapters.pytorch.classifier import TorchClassifier
+from robcheck.adapters.pytorch.module import wrap_module
 from robcheck.harness.classifier import Classifier
 from robcheck.harness.errors import DeviceError, ModelError, RobcheckError, UsageError
 
@@ -85,7 +86,6 @@ def test_preprocessing_is_inside() -> None:
     assert torch.allclose(normalised, rows(X) * 2 - 1, atol=1e-6)
     last = wrap_module(Calling(lambda z: z[:, 0, 0, :]), layout="nhwc")
     assert torch.equal(last.logits(X), X[:, :, 0, 0])
-    last.probe(X)
     assert last.info.input_shape == (3, 4, 4)
     assert torch.equal(wrap_module(Calling(rows), input_range=(0, 255)).own_units(X), rows(X))
 
@@ -150,10 +150,31 @@ def test_probabilities_become_logs_in_both_forwards() -> None:
 
 def test_log_probabilities_and_logits_are_told_apart() -> None:
     classifier = wrap_module(net(nn.LogSoftmax(dim=1)))
-    assert classifier.probe(X).output == "log-probabilities"
     assert torch.allclose(classifier.logits(X).exp().sum(dim=1), torch.ones(6))
-    assert wrap_module(net(nn.Sigmoid())).probe(X).output == "logits"
-    assert wrap_module(net(nn.Softmax(dim=1)).half()).probe(X).output == "probabilities"
+    assert classifier.info.output == "log-probabilities"
+    half = wrap_module(net(nn.Softmax(dim=1)).half())
+    half.logits(X)
+    assert half.info.output == "probabilities"
+
+
+def test_the_sigmoid_at_the_end_is_undone() -> None:
+    classifier = wrap_module(net(nn.Sigmoid()))
+    assert torch.allclose(classifier.logits(X), wrap_module(net()).logits(X), atol=1e-5)
+    assert classifier.info.output == "sigmoids"
+    assert any("saturation" in note for note in classifier.info.notes)
+    inside = wrap_module(Calling(lambda z: rows(z).sigmoid() * 1))
+    assert torch.equal(inside.logits(X), rows(X).sigmoid())
+    assert inside.info.output == "logits"
+    steep = wrap_module(Calling(lambda z: (1000 * rows(z) - 500).sigmoid()))
+    assert torch.isfinite(steep.logits(X)).all()
+
+
+def test_labels_are_no_probabilities() -> None:
+    labels = torch.nn.functional.one_hot(rows(X).argmax(dim=1), 3).float()
+    classifier = wrap_module(Calling(lambda z: torch.nn.functional.one_hot(rows(z).argmax(dim=1), 3).float()))
+    assert torch.equal(classifier.logits(X), labels)
+    assert classifier.info.output == "labels"
+    assert any("labels alone" in note for note in classifier.info.notes)
 
 
 def test_nan_passes_and_decides_nothing() -> None:
@@ -190,7 +211,6 @@ def test_randomness_is_private_and_advances() -> None:
     assert not torch.equal(b, c)
     torch.manual_seed(8)
     assert torch.equal(second.logits(X), a), "the caller's generator is not read either"
-    assert first.probe(X).twin.parity == 0.0, "both forwards are compared on the same draws"
 
 
 def test_the_generator_is_restored_when_the_module_fails() -> None:
@@ -202,19 +222,6 @@ def test_the_generator_is_restored_when_the_module_fails() -> None:
     with pytest.raises(ModelError):
         wrap_module(Calling(failing)).logits(X)
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_a_module_without_a_gradient_is_found_out() -> None:
-    class Cut(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return rows(x.detach())
-
-    classifier = wrap_module(Cut())
-    info = classifier.probe(X)
-    assert not info.twin.available
-    assert "no gradient" in info.twin.reason
-    assert classifier.differentiable() is None
-    assert wrap_module(net()).probe(X).twin.samples == 6
 
 
 class StubbornDropout(nn.Dropout):
@@ -272,11 +279,50 @@ def test_the_callers_own_module_answers_and_keeps_its_state() -> None:
     module = Counting()
     classifier = wrap_module(module)
     classifier.logits(X)
-    assert module.seen == len(X)
+    assert module.seen == 2 * len(X), "the first batch is asked twice"
+    classifier.logits(X)
+    assert module.seen == 3 * len(X)
     assert module.training
     assert all(weight.requires_grad for weight in module.parameters())
     module.inner.register_forward_hook(lambda *_: pytest.fail("training") if module.inner.training else None)
     classifier.logits(X)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_buffer_that_the_module_writes_keeps_no_graph(copy: bool) -> None:
+    class Averaging(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(3))
+            self.register_buffer("last", torch.zeros(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.mean.mul_(0.9).add_(rows(x).square().mean(dim=0))
+            self.last = rows(x)[0] * 2
+            return rows(x) * self.mean * self.last
+
+    module = Averaging().eval()
+    forward = wrap_module(module, copy=copy).differentiable()
+    for _ in range(2):
+        x = X.clone().requires_grad_()
+        assert torch.autograd.grad(forward(x).sum(), x)[0].abs().sum() > 0
+        assert module.mean.is_leaf
+        assert module.last.is_leaf
+        assert module.mean.sum() > 0
+
+
+def test_the_first_answer_is_the_one_without_gradients() -> None:
+    """A module that looks whether gradients are enabled deploys the branch without; the twin runs the other."""
+    module = Calling(lambda z: rows(z) ** 2 if torch.is_grad_enabled() else rows(z) + 0.01 * torch.randn(len(z), 3))
+    classifier = wrap_module(module.eval())
+    before = classifier._random.state
+    first = classifier.logits(X)
+    after = classifier._random.state
+    classifier._random.state = before
+    assert torch.equal(classifier.logits(X), first)
+    assert all(torch.equal(one, other) for one, other in zip(after[:1], classifier._random.state[:1], strict=True))
+    assert (first - rows(X)).abs().max() < 0.1
+    assert torch.equal(classifier.differentiable()(X.clone().requires_grad_()).detach(), rows(X) ** 2)
 
 
 def test_an_error_of_the_house_passes_through() -> None:

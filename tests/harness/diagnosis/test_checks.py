@@ -7,6 +7,7 @@ import pytest
 
 from robcheck.harness.diagnosis import CHECKS, CONTRACT, Probe, Records, Unbounded, diagnose, examine
 from robcheck.harness.diagnosis.clean_accuracy import chance_limit
+from robcheck.harness.diagnosis.records import LongSteps
 from robcheck.harness.gradients.ascent import Ascent
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.results import AttackRecord
@@ -66,6 +67,11 @@ def test_a_healthy_run_has_no_findings() -> None:
         (probed(cut_gradient="it is cut", ascents=()), "NO_GRADIENT", "severe"),
         (probed(gradient_error="it fails"), "GRADIENT_FAILS", "severe"),
         (probed(dead_gradients=4), "ZERO_GRADIENT", "severe"),
+        (probed(dead_gradients=1), "ZERO_GRADIENT", "warning"),
+        (probed(long_steps=LongSteps(0.4, 0.01, 0.8)), "WRONG_GRADIENT", "severe"),
+        (probed(long_steps=LongSteps(0.05, 0.04, 0.2)), "WRONG_GRADIENT", "severe"),
+        (probed(long_steps=LongSteps(0.4, 0.01, 0.8), slope_errors=()), "WRONG_GRADIENT", "severe"),
+        (probed(slope_errors=(0.3,) * 8, slope_limit=0.2), "WRONG_GRADIENT", "severe"),
         (probed(slope_errors=(0.5,) * 8), "WRONG_GRADIENT", "severe"),
         (probed(slope_errors=(1e-9,) * 7 + (0.5,)), "WRONG_GRADIENT", "severe"),
         (probed(ascents=(Ascent("exact", samples=16, ascended=12, rise=1.0),)), "NOT_ASCENDING", "severe"),
@@ -111,7 +117,9 @@ def test_fires(records: Records, code: str, severity: str) -> None:
         probed(ascents=()),
         probed(slope_errors=(), slopes_unchecked="no twin"),
         probed(slope_errors=(1e-9,) * 9 + (0.5,)),
-        probed(dead_gradients=3),
+        probed(long_steps=LongSteps(0.44, 0.13, 0.38)),
+        probed(long_steps=LongSteps(0.05, 0.04, 0.9), slope_errors=()),
+        probed(slope_errors=(0.15,) * 8, slope_limit=0.2),
         probed(gradient_samples=0),
         probed(parity=0.0099, excess=0.0099),
         probed(parity=None),

@@ -99,6 +99,9 @@ def test_operators_that_draw_make_a_model_random() -> None:
         ("logits", "log-probabilities", "ok"),
         ("logits", "probabilities", "warning"),
         ("logits", "labels", "warning"),
+        ("logits", "sigmoids", "warning"),
+        ("sigmoids", "logits", "info"),
+        ("probabilities", "labels", "info"),
         ("probabilities", "log-probabilities", "info"),
         ("log-probabilities", "log-probabilities", "ok"),
         ("labels", "labels", "info"),
@@ -128,6 +131,8 @@ def test_only_an_obstacle_excuses_a_wrong_slope(
     ascents = tuple(Ascent(name, samples=16, ascended=up, rise=1.0) for name in ("exact", "bpda"))
     finding = one("gradient", info=info, slope_errors=(0.7,) * 8, used=used, ascents=ascents)
     assert (finding.code, finding.severity) == ("WRONG_GRADIENT", severity)
+    bare = one("gradient", info=info, slope_errors=(0.7,) * 8, used=used, ascents=ascents, unexplained=8)
+    assert bare.severity == "severe"
 
 
 def test_the_gradients_in_use_are_judged_by_the_best_of_them() -> None:

@@ -66,7 +66,7 @@ def test_a_wrong_gradient_does_not(change: Callable[[Tensor], Tensor], features:
     hidden, model = backward(change), linear(features)
     found = climbed(make_problem, lambda x: model(hidden(x)), features)
     assert not found.leads_uphill
-    assert found.ascended <= 8
+    assert found.ascended <= (8 if features > 2 else 12)
 
 
 def test_walls_do_not_hide_a_slope(make_problem: Make) -> None:
@@ -100,6 +100,44 @@ def test_scores_that_do_not_move_are_judged_by_the_twin(make_problem: Make) -> N
         assert found.by_twin >= 12
     flat = climbed(make_problem, lambda x: 0 * model(x) + torch.tensor([1.0, 0.0, 0.0]))
     assert (flat.ascended, flat.rise) == (0, 0.0)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.3), ("l1", 1.0), ("l0", 1.0)])
+@pytest.mark.parametrize("features", [2, 3, 5])
+def test_few_features_and_a_wide_ball_raise_no_alarm(norm: str, eps: float, features: int, make_problem: Make) -> None:
+    """Ten random directions hold the best corner then, and a bent model may stop a step short of it."""
+    generator = torch.Generator().manual_seed(features)
+    first, second = torch.randn(16, features, generator=generator), torch.randn(3, 16, generator=generator)
+    bent = climbed(make_problem, lambda x: (x @ first.T).relu() @ second.T, features, norm=norm, eps=eps)
+    assert bent.leads_uphill
+
+
+def test_labels_are_judged_where_they_flip(make_problem: Make) -> None:
+    """A gradient past the argmax works; a label that nothing flips says nothing about it."""
+    model = linear(12)
+
+    class Hard(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, logits: Tensor) -> Tensor:  # noqa: ARG004
+            return 80 * nn.functional.one_hot(logits.argmax(dim=1), 3).float()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+            return gradient
+
+    found = climbed(make_problem, lambda x: Hard.apply(model(x)), eps=0.35, labels_only=True)
+    assert 4 <= found.samples < 16
+    assert found.leads_uphill
+    none = climbed(make_problem, lambda x: Hard.apply(model(x)), eps=1e-5, labels_only=True)
+    assert (none.samples, none.ascended) == (16, 0)
+    wrong = climbed(make_problem, lambda x: Hard.apply(model(backward(torch.neg)(x))), eps=0.35, labels_only=True)
+    assert not wrong.leads_uphill
+
+
+@pytest.mark.parametrize("size", [1e7, 1e-7])
+def test_large_and_small_logits_climb_alike(size: float, make_problem: Make) -> None:
+    model = linear(12)
+    assert climbed(make_problem, lambda x: size * model(x)).ascended == 16
 
 
 def test_a_gradient_that_fails_is_a_record(make_problem: Make) -> None:

@@ -139,3 +139,24 @@ def test_operators_that_draw_make_two_equal_answers_random() -> None:
     assert probe.difference == 0
     assert probe.random
     assert parity(probe, Pair(model, model).info).severity == "ok"
+
+
+def with_gradients(changed: Function, plain: Function) -> Function:
+    """Answers otherwise as soon as somebody wants a gradient."""
+    return lambda x: (changed if x.requires_grad and torch.is_grad_enabled() else plain)(x)
+
+
+def test_a_model_is_asked_as_attacks_ask_it() -> None:
+    sly = with_gradients(lambda x: model(0.5 * x), model)
+    assert judged(sly, sly).severity == "severe"
+    assert judged(model, model, sly, obstacles={"Round": "rounds"}).severity == "severe"
+
+
+@pytest.mark.parametrize("kind", ["exact", "bpda"])
+@pytest.mark.parametrize("changed", [lambda x: noisy(0.05)(0.5 * x), noisy(0.3)], ids=["mean", "width"])
+def test_a_random_model_is_asked_as_attacks_ask_it(kind: str, changed: Function) -> None:
+    honest = noisy(0.05)
+    sly = with_gradients(changed, honest)
+    twins = (sly, None) if kind == "exact" else (honest, sly)
+    assert judged(honest, *twins, obstacles={"Round": "rounds"}).severity == "severe"
+    assert judged(honest, honest, honest, obstacles={"Round": "rounds"}).severity == "ok"

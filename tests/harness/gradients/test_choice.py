@@ -74,6 +74,17 @@ def test_the_larger_rise_wins_and_a_tie_is_exact(exact: Ascent, bpda: Ascent, wi
     assert reason.startswith("Round, Cast: ")
 
 
+def test_large_logits_of_most_samples_do_not_outvote_the_others() -> None:
+    """One sample of 16, on which the exact gradient is blind, has a thirtieth of the others' logits."""
+    exact = Ascent("exact", 16, 15, 379.0, rises=(0.0,) + (404.0,) * 15)
+    bpda = Ascent("bpda", 16, 16, 380.0, rises=(13.0,) + (404.0,) * 15)
+    assert automatic(pipeline(ROUNDS), (exact, bpda))[0] == "bpda"
+    same = Ascent("bpda", 16, 15, 379.0, rises=exact.rises)
+    assert automatic(pipeline(ROUNDS), (exact, same))[0] == "exact"
+    large = Ascent("bpda", 16, 16, 999.0, rises=(999.0 * 16,) + (0.0,) * 15)
+    assert automatic(pipeline(ROUNDS), (exact, large))[0] == "exact"
+
+
 def test_the_plan_says_what_was_measured() -> None:
     measured = (Ascent("exact", 16, 0, 0.0), Ascent("bpda", 16, 16, 3.1234))
     request = Request(name="a", config=PGD())

@@ -80,15 +80,27 @@ def one_hot(run: Run, call: Call) -> Any:
 
 
 def scattering(run: Run, call: Call) -> Any:
-    """scatter of one number at chosen places: the weights of the choice times the change."""
+    """scatter at chosen places: the weights of the choice times the change, besides the gradient of what is written.
+
+    A place that was not chosen would have been given about the smallest of the values.
+    """
     target, dim, index, value = call.args[0], call.get(1, "dim"), call.get(2, "index"), call.get(3, "src", "value")
     choice = run.shadows.choice(index) if isinstance(index, Tensor) else None
-    if choice is None or not isinstance(value, int | float) or choice.weights.shape != target.shape:
+    if choice is None or value is None or call.kwargs.get("reduce") or choice.weights.shape != target.shape:
         return otherwise(run, call)
     if (choice.dim - dim) % target.dim():
         return otherwise(run, call)
-    change = value - run.soft(target).detach()
-    return run.answer(call, lambda: run.soft(target) + choice.weights * change)
+
+    def written() -> Tensor:
+        before: Tensor = run.soft(target)
+        source = run.operand(value)
+        would = source
+        if isinstance(source, Tensor):
+            would = source.detach().amin(dim, keepdim=True).expand(before.shape).scatter(dim, index, source.detach())
+        change: Tensor = choice.weights * (would - before.detach())
+        return change + (before.scatter(dim, index, source) if isinstance(source, Tensor) else before)
+
+    return run.answer(call, written)
 
 
 def _soft(x: Tensor, dim: int, largest: bool) -> Callable[[], Choice]:

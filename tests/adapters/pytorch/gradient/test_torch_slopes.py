@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robcheck.adapters.pytorch.gradient.mode import Surrogates
+from robcheck.adapters.pytorch.gradient.run import Run
 from robcheck.adapters.pytorch.gradient.shadows import through
 
 Function = Callable[[Tensor], Any]
@@ -138,6 +139,50 @@ def test_a_choice_follows_its_candidates(function: Function) -> None:
     _, gradient = slope(function, 0.3, 0.5, 0.4)
     assert gradient[1] > 0
     assert gradient[0] <= 0 or gradient[0] < gradient[1]
+
+
+def k_winners(x: Tensor) -> Tensor:
+    values, places = x.topk(2)
+    return torch.zeros(3).scatter(0, places, values)
+
+
+def k_winners_in_place(x: Tensor) -> Tensor:
+    values, places = x.topk(2)
+    return torch.zeros(3).scatter_(0, places, values)
+
+
+@pytest.mark.parametrize("function", [k_winners, k_winners_in_place])
+def test_winners_that_are_written_have_the_gradient_of_winners_that_are_masked(function: Function) -> None:
+    """As torch has it for the values, and besides for who the winners are."""
+    masked = slope(lambda x: x * torch.zeros(3).scatter(0, x.topk(2).indices, 1.0), 0.3, 0.5, 0.301)[1]
+    _, gradient = slope(function, 0.3, 0.5, 0.301)
+    assert torch.allclose(gradient, masked, rtol=0.01)
+    assert masked[0] > 0.1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.zeros(3).scatter_add(0, x.argsort(), x),
+        lambda x: torch.zeros(3).index_add(0, (x * 3).long(), x),
+        lambda x: torch.zeros(3).index_put(((x * 3).long(),), x),
+        lambda x: x.take((x * 3).long()),
+        lambda x: torch.nn.functional.cross_entropy(x, x.argmax(dim=0)),
+    ],
+)
+def test_where_no_stand_in_fits_the_floats_keep_their_gradient(function: Function) -> None:
+    _, gradient = slope(function, 0.1, 0.5, 0.9)
+    x = torch.tensor([0.1, 0.5, 0.9], requires_grad=True)
+    assert torch.equal(gradient, torch.autograd.grad(function(x).sum(), x)[0])
+    assert gradient.abs().sum() > 0
+
+
+def test_a_lack_of_memory_is_no_lack_of_a_stand_in() -> None:
+    def exhausted() -> Tensor:
+        raise torch.OutOfMemoryError("no")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Run().attempt("round", exhausted)
 
 
 def test_draws_use_the_same_random_numbers() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robcheck.adapters.pytorch.gradient.exported import obstacles_in_export
 from robcheck.adapters.pytorch.module import wrap_module
+from robcheck.harness.errors import ModelError
 
 X = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
 
@@ -27,6 +27,12 @@ def seen(function: Callable[[Tensor], Any]) -> set[str]:
     classifier = wrap_module(Calling(function).eval())
     classifier.logits(X)
     return set(classifier.info.obstacles)
+
+
+def quiet(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        y = x * 2
+    return x + y
 
 
 def constant_positions(x: Tensor) -> Tensor:
@@ -51,6 +57,10 @@ def constant_positions(x: Tensor) -> Tensor:
         (lambda x: x * x.mean().item(), {"item"}),
         (lambda x: x.view(torch.int32).bitwise_and(-2).view(torch.float32), {"view(int32)", "bitwise_and", "detach"}),
         (lambda x: x.div(0.5, rounding_mode="floor"), {"div(floor)"}),
+        (lambda x: torch.round(x * x.detach()), {"round", "detach"}),
+        (lambda x: (x > 0.5).float() * x.to(torch.uint8), {"gt", "to(uint8)"}),
+        (lambda x: nn.functional.dropout(x, 0.5, training=True), {"bernoulli"}),
+        (quiet, {"no_grad"}),
         (lambda x: (x.half() if x.dtype == torch.float32 else x).float(), set()),
     ],
 )
@@ -58,34 +68,21 @@ def test_operations_on_the_way_of_the_input(function: Callable[[Tensor], Tensor]
     assert seen(function) == names
 
 
-def quiet(x: Tensor) -> Tensor:
-    with torch.no_grad():
-        y = x * 2
-    return x + y
+class Shy(nn.Module):
+    """Fails when its operations are watched."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch._C._len_torch_dispatch_stack():
+            raise ValueError("not with me")
+        return torch.round(x * 3)
 
 
-@pytest.mark.parametrize(
-    ("function", "names"),
-    [
-        (quiet, {"no_grad"}),
-        (lambda x: torch.round(x * x.detach()), {"round", "detach"}),
-        (lambda x: (x > 0.5).float() * x.to(torch.uint8), {"gt", "to(uint8)"}),
-        (lambda x: nn.functional.dropout(x, 0.5, training=True), {"dropout"}),
-    ],
-)
-def test_the_exported_graph_is_a_second_opinion(function: Callable[[Tensor], Tensor], names: set[str]) -> None:
-    assert obstacles_in_export(Calling(function).eval(), X) == names_with_effects(names)
-    if "dropout" not in names:  # which runs as other operations
-        assert seen(function) == names
-
-
-def names_with_effects(names: set[str]) -> Any:
-    return type("Names", (), {"__eq__": lambda _, other: set(other) == names, "__hash__": None})()
-
-
-def test_what_cannot_be_exported_has_no_second_opinion(capfd: pytest.CaptureFixture[str]) -> None:
-    assert obstacles_in_export(Calling(lambda x: x if x.sum() > 0 else -x), X) is None
-    assert capfd.readouterr() == ("", "")
+def test_what_cannot_be_watched_may_hold_any_obstacle() -> None:
+    classifier = wrap_module(Shy().eval())
+    assert torch.equal(classifier.logits(X), torch.round(X * 3))
+    assert set(classifier.info.obstacles) == {"unseen operations"}
+    x = X.clone().requires_grad_()
+    assert torch.equal(torch.autograd.grad(classifier.differentiable("bpda")(x).sum(), x)[0], torch.full_like(X, 3))
 
 
 class OwnBackward(torch.autograd.Function):
@@ -136,7 +133,7 @@ def test_a_module_that_stand_ins_change_keeps_its_exact_gradient(failing: bool, 
     assert any("bpda is the exact one" in note and words in note for note in classifier.info.notes)
 
 
-def test_one_batch_that_fails_with_stand_ins_ends_them() -> None:
+def test_a_batch_that_fails_with_stand_ins_gets_no_other_gradient() -> None:
     class Fragile(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             if len(x) > 4 and torch._C._len_torch_function_stack():
@@ -148,8 +145,31 @@ def test_one_batch_that_fails_with_stand_ins_ends_them() -> None:
     forward = classifier.differentiable("bpda")
     assert forward is not None
     assert torch.equal(forward(X[:4].requires_grad_()).detach(), logits[:4])
-    assert torch.equal(forward(X.clone().requires_grad_()).detach(), logits)
-    assert any("became the exact one" in note for note in classifier.info.notes)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="too many"):
+            forward(X.clone().requires_grad_())
+    assert torch.equal(forward(X[:4].requires_grad_()).detach(), logits[:4])
+
+
+def test_where_a_gradient_ends_in_a_later_batch_is_noted() -> None:
+    def branching(x: Tensor) -> Tensor:
+        return x.round() + (x.argsort(dim=1) if len(x) > 2 else x)
+
+    classifier = wrap_module(Calling(branching).eval())
+    classifier.logits(X)
+    forward = classifier.differentiable("bpda")
+    assert not any("argsort" in note for note in classifier.info.notes)
+    forward(X.clone().requires_grad_())
+    assert any("no surrogate for argsort" in note for note in classifier.info.notes)
+
+
+def test_weights_that_the_module_does_not_own_are_no_detach() -> None:
+    outside = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1))
+    assert seen(outside) == set()
+    assert seen(lambda x: outside(x.detach())) == {"detach"}
+    ending = wrap_module(Calling(lambda x: outside(x).sigmoid()).eval())
+    ending.logits(X)
+    assert ending.info.output == "sigmoids"
 
 
 def test_looking_moves_no_random_number() -> None:
@@ -165,15 +185,14 @@ def test_looking_moves_no_random_number() -> None:
 
 def test_a_module_with_a_cut_has_a_twin_only_with_stand_ins() -> None:
     classifier = wrap_module(Calling(lambda x: x.detach() * 2).eval())
-    assert not classifier.probe(X).twin.available
-    assert classifier.differentiable("exact") is None
+    classifier.logits(X)
+    assert not classifier.differentiable("exact")(X.clone().requires_grad_()).requires_grad
     forward = classifier.differentiable("bpda")
-    assert forward is not None
     x = X.clone().requires_grad_()
     assert torch.equal(torch.autograd.grad(forward(x).sum(), x)[0], torch.full_like(X, 2))
     dead = wrap_module(Calling(lambda x: x.argsort(dim=1).float()).eval())
-    dead.probe(X)
-    assert dead.differentiable("bpda") is None
+    dead.logits(X)
+    assert not dead.differentiable("bpda")(X.clone().requires_grad_()).requires_grad
     assert any("no surrogate for argsort" in note for note in dead.info.notes)
 
 
