@@ -89,8 +89,10 @@ class ProgressBars:
 def attack_line(record: AttackRecord) -> Text:
     """What an attack did, in a line."""
     text = Text(f"  {record.name:<20} ")
-    if record.status in ("not_applicable", "idle"):
-        return text.append(f"{_MARKS[record.status]}: {record.reason}", style="dim")
+    if record.status == "idle":
+        return text.append(_MARKS["idle"], style="dim")
+    if record.status == "not_applicable":
+        return text.append(f"{_MARKS['not_applicable']}: {record.reason}", style="dim")
     if record.status != "ok":
         return text.append(f"{record.status}: {record.reason}", style="yellow")
     text.append(f"broke {record.broken:>5,} of {record.attempted:>5,}   worst case ")
