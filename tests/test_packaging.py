@@ -80,7 +80,7 @@ def test_the_wheel_holds_everything_and_nothing_else(built: Path, tracked: list[
         "adapters/embedded/digits-cnn.json",
         "adapters/embedded/digits-cnn-pgd.onnx",
         "harness/attacks/pgd.py",
-        "adapters/onnx/operators/conv.py",
+        "adapters/onnx/translator/operators/conv.py",
     ):
         assert f"robcheck/{must}" in files
     assert not any("test" in part for name in files for part in name.split("/")[:-1])
