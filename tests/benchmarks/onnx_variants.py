@@ -34,6 +34,8 @@ PGD_LIMIT = {"rounded": 0.10, "sign": 0.25, "binarised": 1.0, "binarised-trained
 """Forms that resist plain PGD by more than the rest; the suite has to get them all the same."""
 SUITE_LIMIT = {"binarised": 0.45, "binarised-trained": 0.51}
 """The same for the whole suite; trying all reachable patterns leaves the trained one 0.500. The rest may keep 0.02."""
+UNTRANSLATED = {"dynamic-lstm"}
+"""What has to be attacked black-box, and may not pass."""
 _DRAWS = 5
 
 
@@ -60,9 +62,9 @@ class Row:
     def missed(self) -> list[str]:
         """Which limits this row breaks."""
         found = []
-        if self.bpda is None:
-            found.append("no twin")
-        elif self.bpda > limit(self.name):
+        if (self.bpda is None) != (self.name in UNTRANSLATED):
+            found.append("a twin" if self.bpda is not None else "no twin")
+        elif self.bpda is not None and self.bpda > limit(self.name):
             found.append(f"PGD leaves {self.bpda:.3f}")
         if self.suite is not None and self.suite > SUITE_LIMIT.get(self.name, 0.02):
             found.append(f"the suite leaves {self.suite:.3f}")
