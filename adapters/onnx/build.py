@@ -76,4 +76,4 @@ def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry
     record = Twin(
         available=True, reason=reason, tap=behind, floor=tapped.floor, tolerance=kind.tolerance, step=kind.step
     )
-    return Built(twin, record, wanted, classes)
+    return Built(twin, record, wanted, classes if tapped.complement is None else 2)

@@ -115,3 +115,20 @@ def test_a_background_class_that_is_cut_off_stays_cut_off(save, weights):
     x = torch.rand(16, 16)
     assert (classifier.info.output, classifier.info.classes) == ("labels", 4)
     assert torch.equal(classifier.logits(x).argmax(1), classifier.differentiable()(x).argmax(1))
+
+
+def test_the_label_of_two_columns_from_one_sigmoid(save, weights):
+    head = [
+        ("Sigmoid", ["z"], ["p"]),
+        ("Sub", ["one", "p"], ["q"]),
+        ("Concat", ["q", "p"], ["c"], {"axis": 1}),
+        ("ArgMax", ["c"], ["y"], {"axis": 1, "keepdims": 0}),
+    ]
+    values = {"w": weights(16, 1, scale=SCALE), "one": np.float32(1)}
+    path = save([("MatMul", ["x", "w"], ["z"]), *head], values, ["N", 16], kinds=(7,))
+    classifier = load_onnx(path)
+    x = torch.rand(64, 16)
+    assert (classifier.info.output, classifier.info.classes) == ("labels", 2)
+    assert classifier.info.twin.available
+    assert torch.equal(classifier.logits(x).argmax(1), classifier.differentiable()(x).argmax(1))
+    assert alive(classifier, x, 1)
