@@ -15,13 +15,13 @@ from .arguments import (
     as_box,
     as_budget,
     as_classes,
-    as_classifier,
     as_gate,
+    as_held_out,
     as_norm,
+    as_pipeline,
     as_radii,
     as_samples,
     as_share,
-    as_stage,
     at_least,
     check_bounds,
 )
@@ -33,7 +33,7 @@ from .harness.execution.job import Job
 from .harness.execution.observer import Observer
 from .harness.geometry import Norm
 from .harness.inspection import look
-from .harness.pipeline import Pipeline, Stage
+from .harness.pipeline import Stage
 from .harness.planner import Request
 from .harness.randomness import Stream
 from .harness.results import DataRecord, Inspection, Result
@@ -53,6 +53,7 @@ def evaluate(
     box: tuple[Any, Any] | None = None,
     targets: Any = None,
     defenses: Sequence[Stage | str] = (),
+    decision_rule: str | None = None,
     min_robust_accuracy: float | None = None,
     gate_on: str | None = None,
     confidence: float | None = None,
@@ -61,6 +62,7 @@ def evaluate(
     batch_size: int | None = None,
     max_passes: int | None = None,
     expect_accuracy: float | None = None,
+    held_out: Any = None,
     ids: Any = None,
     data: DataRecord | None = None,
     class_names: Sequence[str] = (),
@@ -69,7 +71,8 @@ def evaluate(
     """How often is a classifier still right under attack?
 
     Args:
-        model: a Classifier from `load_model`, or an `nn.Module` that takes x as it is.
+        model: a Classifier from `load_model`, an `nn.Module` that takes x as it is, or a Pipeline of a classifier and
+            what stands around it.
         x: samples (N, ...) in units of the model's bounds ([0, 1] unless `load_model` was told otherwise).
         y: labels (N,).
         suite: name of a built-in suite, path of a YAML file, or a Suite.
@@ -78,6 +81,7 @@ def evaluate(
         box: lower and upper limits (N, ...) in units of x, per sample and feature; replaces norm, epsilon and bounds.
         targets: classes (N,) that the attacks have to reach; without them any wrong class is a break.
         defenses: stages in front of the model, as objects or as `jpeg:quality=75`.
+        decision_rule: how a random product decides: `single`, `majority:K` or `mean:K` draws; the suite's unless given.
         min_robust_accuracy: the gate; without it the verdict is NO_GATE.
         gate_on: `interval` or `point`.
         seed: of everything random.
@@ -85,6 +89,8 @@ def evaluate(
         batch_size: rows per model call; chosen by size unless given.
         max_passes: budget of forward and backward passes for all attacks and samples together.
         expect_accuracy: the clean accuracy that the model is said to have; falling short of it stands against a PASS.
+        held_out: other clean samples (M, ...) like x, none of them evaluated: they set the thresholds for 1 % and 5 %
+            clean rejection where the target may refuse to answer.
         ids: names of the samples (N,), the keys of their randomness; 0..N-1 unless given.
 
     An interrupt (Ctrl-C) ends the run early; the result then says `complete=False`.
@@ -104,9 +110,10 @@ def evaluate(
         defenses = [defenses]
     chosen = load_suite(suite)
     place = resolve_device(device)
-    classifier = as_classifier(model, place)
     samples, labels = as_samples(x, y)
-    stages = tuple(as_stage(d) for d in [*chosen.defenses, *defenses])
+    rule = chosen.decision_rule if decision_rule is None else decision_rule
+    pipeline = as_pipeline(model, place, [*chosen.defenses, *defenses], rule)
+    classifier, stages = pipeline.classifier, pipeline.stages
     limits = None if box is None else as_box(box, samples, norm, stages)
     if limits is None:
         check_bounds(samples, classifier)
@@ -116,8 +123,11 @@ def evaluate(
     if goals is not None and bool((goals == labels).any()):
         first = int((goals == labels).nonzero()[0])
         raise DataError(f"the target of sample {first} is its own class; give another class to reach")
+    others = None if held_out is None else as_held_out(held_out, samples)
+    if others is not None and limits is None:
+        check_bounds(others, classifier)
     job = Job(
-        pipeline=Pipeline(classifier, stages),
+        pipeline=pipeline,
         x=samples,
         y=labels,
         norm=resolved_norm,
@@ -132,6 +142,7 @@ def evaluate(
         batch=at_least(1, batch_size, "batch_size"),
         budget=as_budget(chosen, at_least(0, max_passes, "max_passes"), len(samples)),
         expected_accuracy=as_share(expect_accuracy, "expect_accuracy"),
+        held_out=others,
         labels={
             "suite": chosen.name,
             "suite_source": chosen.model_dump(mode="json"),
@@ -165,7 +176,7 @@ def inspect(
     """Does a classifier keep the contract that an evaluation rests on?
 
     Args:
-        model: a Classifier from `load_model`, or an `nn.Module` that takes x as it is.
+        model: a Classifier from `load_model`, an `nn.Module` that takes x as it is, or a Pipeline.
         x: samples (N, ...) in units of the model's bounds; without them, random ones.
         y: labels (N,); without them, the model's own answers.
         samples: how many random samples.
@@ -179,18 +190,20 @@ def inspect(
         DataError: samples and labels cannot be used.
     """
     place = resolve_device(device)
-    classifier = as_classifier(model, place)
-    expected = as_share(expect_accuracy, "expect_accuracy")
+    pipeline = as_pipeline(model, place, (), "single")
+    classifier, expected = pipeline.classifier, as_share(expect_accuracy, "expect_accuracy")
     labelled = x is not None and y is not None
     if x is None:
         x = _noise(classifier, samples, seed)
     if y is None:
-        y = classifier.logits(as_samples(x, torch.zeros(len(x)))[0].to(place)).nan_to_num().argmax(dim=1).cpu()
+        asked = as_samples(x, torch.zeros(len(x)))[0].to(place)
+        stream = Stream.create(seed, "inspect/labels", torch.arange(len(asked), device=asked.device))
+        y = pipeline.decide(asked, stream).logits.nan_to_num().argmax(dim=1).cpu()
     points, labels = as_samples(x, y)
     check_bounds(points, classifier)
     found = look(
         Job(
-            pipeline=Pipeline(classifier),
+            pipeline=pipeline,
             x=points,
             y=labels,
             norm=as_norm(norm),
@@ -202,7 +215,8 @@ def inspect(
         ),
         labelled=labelled,
     )
-    found.proposal = (proposal(classifier, points, labels) or "") if labelled else ""
+    # Behind a defense the classifier wants other inputs than these.
+    found.proposal = (proposal(classifier, points, labels) or "") if labelled and not pipeline.stages else ""
     return found
 
 

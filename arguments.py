@@ -1,5 +1,7 @@
 """What callers of the Python interface give, turned into what an evaluation takes, or into one sentence of refusal."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +12,9 @@ from .harness.classifier import Classifier
 from .harness.defenses import parse_defense
 from .harness.errors import DataError, UsageError
 from .harness.geometry import NORMS, Norm
-from .harness.pipeline import Stage
+from .harness.pipeline import Pipeline, Stage
 from .harness.results import Gate
+from .harness.rule import Rule
 from .suites import Suite
 
 _ROUNDING = 1e-2
@@ -27,6 +30,20 @@ def as_classifier(model: Any, device: str) -> Classifier:
     raise UsageError(f"model is a {type(model).__name__}; give a Classifier from robcheck.load_model or an nn.Module")
 
 
+def as_pipeline(model: Any, device: str, defenses: Sequence[Stage | str], rule: str) -> Pipeline:
+    """The model behind its defenses, deciding by a rule; a Pipeline keeps its own stages closest to the model.
+
+    Raises:
+        UsageError: the model is none, a defense is not known, or two rules are declared.
+    """
+    stages, declared = tuple(as_stage(defense) for defense in defenses), Rule.parse(rule)
+    if not isinstance(model, Pipeline):
+        return Pipeline(as_classifier(model, device), stages, rule=declared)
+    if declared != Rule() and model.rule not in (Rule(), declared):
+        raise UsageError(f"the decision rule is {declared}, but the model already decides by {model.rule}; give one")
+    return replace(model, stages=stages + model.stages, rule=model.rule if declared == Rule() else declared)
+
+
 def as_samples(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     """Finite float32 samples (N, ...) on the CPU and their labels (N,)."""
     samples = _tensor(x, "x").to(torch.float32)
@@ -36,6 +53,28 @@ def as_samples(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     if bool(bad.any()):
         raise DataError(f"x holds NaN or infinite values, first in sample {int(bad.nonzero()[0])}; clean the data")
     return samples, as_classes(y, samples, "y")
+
+
+def as_held_out(values: Any, x: Tensor) -> Tensor:
+    """Finite float32 samples (M, ...) in the units of x, none of them among x.
+
+    Raises:
+        DataError: they have another shape, hold no numbers, or hold samples that are evaluated.
+    """
+    found = _tensor(values, "held_out").to(torch.float32)
+    if found.dim() != x.dim() or found.shape[1:] != x.shape[1:] or len(found) == 0:
+        raise DataError(f"held_out has shape {tuple(found.shape)}, x {tuple(x.shape)}; give samples of the same shape")
+    if not bool(found.isfinite().all()):
+        raise DataError("held_out holds NaN or infinite values; clean the data")
+    # Adding 0 makes one zero of two.
+    evaluated = {(sample + 0.0).numpy().tobytes() for sample in x}
+    shared = [number for number, sample in enumerate(found) if (sample + 0.0).numpy().tobytes() in evaluated]
+    if shared:
+        raise DataError(
+            f"{len(shared)} of the held-out samples are evaluated too, the first is number {shared[0]}; leave them "
+            "out, or the threshold has seen what it is judged on"
+        )
+    return found
 
 
 def _tensor(values: Any, name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,38 +11,65 @@ from rich.table import Table
 from rich.text import Text
 
 from .harness.attacks import ATTACKS
-from .harness.defenses import DEFENSES
+from .harness.defenses import DEFENSES, WITH_NETWORK
+from .harness.defenses.spec import FrontStage
 from .harness.errors import UsageError
+from .harness.gradients import ESTIMATORS
 from .suites import builtin_suites, load_suite
 
 
 def catalogue(kind: str) -> Table:
-    """All attacks, defenses or suites with one sentence each."""
+    """Everything of one kind, with one sentence each."""
+    columns, rows = _LISTS[kind]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    if kind == "attacks":
-        for column in ("attack", "needs", "norms", "targeted", "source"):
-            table.add_column(column, overflow="fold")
-        for name, spec in ATTACKS.items():
-            table.add_row(name, spec.needs, " ".join(spec.norms), "yes" if spec.targeted else "no", spec.source)
-    elif kind == "defenses":
-        for column in ("defense", "what it does", "random", "gradient around it"):
-            table.add_column(column, overflow="fold")
-        for name, defense in DEFENSES.items():
-            surrogate = defense.surrogate
-            table.add_row(
-                name, _first(defense), "yes" if defense.random else "no", f"{surrogate.kind}: {surrogate.reason}"
-            )
-    else:
-        for column in ("suite", "attacks", "what it is for"):
-            table.add_column(column, overflow="fold")
-        for name in builtin_suites():
-            suite = load_suite(name)
-            table.add_row(name, str(len(suite.attacks)), suite.description)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows():
+        table.add_row(*row)
     return table
 
 
+def _attacks() -> Iterator[tuple[str, ...]]:
+    for name, spec in ATTACKS.items():
+        yield name, spec.needs, " ".join(spec.norms), "yes" if spec.targeted else "no", spec.source
+
+
+def _defenses() -> Iterator[tuple[str, ...]]:
+    for name, defense in (DEFENSES | WITH_NETWORK).items():
+        surrogate, where = defense.surrogate, " (in Python only)" if name in WITH_NETWORK else ""
+        random = "yes" if defense.random else "no"
+        yield name + where, _first(defense), random, f"{surrogate.kind}: {surrogate.reason}"
+
+
+def _gradients() -> Iterator[tuple[str, ...]]:
+    for name, estimator in ESTIMATORS.items():
+        yield name, _first(estimator), ", ".join(key for key in estimator.model_fields if key != "kind")
+
+
+def _suites() -> Iterator[tuple[str, ...]]:
+    for name in builtin_suites():
+        suite = load_suite(name)
+        yield name, str(len(suite.attacks)), suite.description
+
+
+def _references() -> Iterator[tuple[str, ...]]:
+    from .adapters.reference import REFERENCES
+
+    for name in REFERENCES:
+        yield f"reference:{name}", f"reference:{name}/undefended"
+
+
+_LISTS: dict[str, tuple[tuple[str, ...], Callable[[], Iterator[tuple[str, ...]]]]] = {
+    "attacks": (("attack", "needs", "norms", "targeted", "source"), _attacks),
+    "defenses": (("defense", "what it does", "random", "gradient around it"), _defenses),
+    "gradients": (("gradient", "what it is", "parameters"), _gradients),
+    "suites": (("suite", "attacks", "what it is for"), _suites),
+    "references": (("a small digit network with that defense", "the same without it"), _references),
+}
+
+
 def description(name: str) -> list[RenderableType]:
-    """Everything that is known about one attack, defense or suite.
+    """Everything that is known about one attack, defense, gradient or suite.
 
     Raises:
         UsageError: there is none of that name.
@@ -54,11 +82,18 @@ def description(name: str) -> list[RenderableType]:
             f"source: {spec.source}"
         )
         return [head, facts, _fields(spec.config, "attack")]
-    if name in DEFENSES:
-        defense = DEFENSES[name]
+    if name in DEFENSES or name in WITH_NETWORK:
+        defense = (DEFENSES | WITH_NETWORK)[name]
         head = Text.assemble((name, "bold"), f"  {_first(defense)}")
-        facts = Text(f"gradient: {defense.surrogate.kind}, because {defense.surrogate.reason}")
-        return [head, facts, _fields(defense, "defense")]
+        return [head, Text(_facts(name, defense)), _fields(defense, "defense")]
+    if name in ESTIMATORS:
+        estimator = ESTIMATORS[name]
+        head = Text.assemble((name, "bold"), f"  {_first(estimator)}")
+        source = (inspect.getmodule(estimator).__doc__ or "").partition("Source: ")[2].strip()
+        parts: list[RenderableType] = [head]
+        if source:
+            parts.append(Text(f"source: {' '.join(source.split())}"))
+        return [*parts, _fields(estimator, "kind")] if len(estimator.model_fields) > 1 else parts
     if name in builtin_suites():
         suite = load_suite(name)
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -70,10 +105,22 @@ def description(name: str) -> list[RenderableType]:
             )
         threat = Text(f"default threat: {suite.threat.norm}, eps {suite.threat.epsilon:.4g}")
         return [Text.assemble((name, "bold"), f"  {suite.description}"), threat, table]
-    known = [*ATTACKS, *DEFENSES, *builtin_suites()]
+    known = [*ATTACKS, *DEFENSES, *WITH_NETWORK, *ESTIMATORS, *builtin_suites()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"nothing is called {name!r}{hint}; known are {', '.join(known)}")
+
+
+def _facts(name: str, defense: type[FrontStage]) -> str:
+    lines = [
+        f"random: {'yes' if defense.random else 'no'}",
+        f"gradient: {defense.surrogate.kind}, because {defense.surrogate.reason}",
+    ]
+    if hasattr(defense, "unrolled"):
+        lines.append("also differentiable through its steps: unrolled")
+    if name in WITH_NETWORK:
+        lines.append(f"holds a network, so it is made in Python: robcheck.harness.defenses.{defense.__name__}(...)")
+    return "\n".join(lines)
 
 
 def _fields(model: type[BaseModel], without: str) -> Table:
@@ -82,7 +129,7 @@ def _fields(model: type[BaseModel], without: str) -> Table:
         table.add_column(column, overflow="fold")
     for key, field in model.model_fields.items():
         if key != without:
-            table.add_row(key, str(field.default), field.description or "")
+            table.add_row(key, "(required)" if field.is_required() else str(field.default), field.description or "")
     return table
 
 

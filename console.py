@@ -8,8 +8,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from .harness.model_info import ModelInfo
+from .harness.model_info import ModelInfo, Rejection
 from .harness.results import AttackRecord, Finding, Inspection, PlanEntry, Result
+from .reports.detector import detector_line, point_lines
+from .reports.draws import draw_lines, draw_words
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "NO_GATE": "cyan"}
 _SEVERITIES = {"ok": "green", "info": "dim", "warning": "yellow", "severe": "bold red"}
@@ -135,6 +137,12 @@ def show_result(console: Console, result: Result) -> None:
             f"clean accuracy  {result.clean_accuracy:.1%} on {n:,} samples, {threat_text(result)}, suite {result.suite}"
         )
     )
+    if result.stochastic_report is not None:
+        console.print(draws_table(result))
+        console.print(Text(draw_words(result), style="dim"))
+    if result.rejection is not None:
+        console.print(points_table(result))
+        console.print(Text(detector_line(result), style="dim"))
     passes = result.passes
     console.print(
         Text(
@@ -146,6 +154,40 @@ def show_result(console: Console, result: Result) -> None:
     console.print(
         Text.assemble((f"{result.verdict}", f"bold {_COLOURS[result.verdict]}"), (f"  {result.explanation}", ""))
     )
+
+
+def points_table(result: Result) -> Table:
+    """A detector at its thresholds."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("threshold", no_wrap=True)
+    for column in ("clean accuracy", "clean rejection", "attacked", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for line in point_lines(result):
+        robust = line.point.robust_accuracy
+        table.add_row(
+            line.name.lower(),
+            f"{line.point.clean_accuracy.value:.1%}",
+            f"{line.point.clean_rejection.value:.1%}",
+            f"{robust.value:.1%}",
+            f"{robust.interval[0]:.1%} to {robust.interval[1]:.1%}",
+        )
+    return table
+
+
+def draws_table(result: Result) -> Table:
+    """A random target's accuracies, clean beside robust."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("accuracy", no_wrap=True)
+    for column in ("clean", "interval", "attacked", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for line in draw_lines(result):
+        cells = [
+            text
+            for found in (line.clean, line.robust)
+            for text in (f"{found.value:.1%}", f"{found.interval[0]:.1%} to {found.interval[1]:.1%}")
+        ]
+        table.add_row(line.name.lower(), *cells)
+    return table
 
 
 def finding_text(finding: Finding) -> Text:
@@ -213,6 +255,7 @@ def info_table(info: ModelInfo) -> Table:
         f"batch {info.batch or 'any'}",
         "normalisation": "none" if info.mean is None else f"mean {info.mean}, std {info.std}",
         "output": f"{info.output}, {info.classes or 'unknown number of'} classes",
+        "rejection": rejection_text(info.rejection),
         "gradients": twin,
         "obstacles": "; ".join(f"{k}: {v}" for k, v in info.obstacles.items()) or "none",
         "missing operators": ", ".join(info.missing_operators) or "none",
@@ -225,6 +268,19 @@ def info_table(info: ModelInfo) -> Table:
     for key, value in rows.items():
         table.add_row(key, Text(value))
     return table
+
+
+def rejection_text(found: Rejection | None) -> str:
+    """When the model refuses to answer, and how its twin was compared."""
+    if found is None:
+        return "none"
+    text = f"output {found.output!r} above {found.above:g}"
+    if found.unit == "log-odds":
+        text += ", in log-odds (it ends in a sigmoid)"
+    if found.parity is None:
+        return text
+    off = f"differs on {found.parity:.1%} of the samples" if found.unit == "whole" else f"differs by {found.parity:.1e}"
+    return f"{text} (the twin {off}, of scores up to {found.scale or 0:.3g})"
 
 
 def make_console(*, quiet: bool = False) -> Console:

@@ -1,17 +1,12 @@
-"""The options of the command line, and how their texts become values."""
+"""The options of the command line, in groups, and how their texts become values."""
 
-import signal
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .harness.errors import UnfinishedError, UsageError
+from .harness.errors import UsageError
 
 
 class Kind(StrEnum):
@@ -19,7 +14,9 @@ class Kind(StrEnum):
 
     attacks = "attacks"
     defenses = "defenses"
+    gradients = "gradients"
     suites = "suites"
+    references = "references"
 
 
 class Norms(StrEnum):
@@ -45,61 +42,154 @@ class Layout(StrEnum):
     nhwc = "nhwc"
 
 
+def _option(text: str, panel: str | None, *names: str, **limits: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **limits)
+
+
 Model = Annotated[
     str,
     typer.Argument(
-        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, or embedded:NAME.",
+        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, embedded:NAME, or "
+        "reference:NAME (a small model with a defense around it).",
         show_default=False,
+        metavar="MODEL",
     ),
 ]
-Weights = Annotated[str | None, typer.Option(help="Safetensors or state dict for a factory.", rich_help_panel="Model")]
-Range = Annotated[
-    str | None,
-    typer.Option("--range", help="Pixel range that the model expects: 0-1, 0-255 or -1-1.", rich_help_panel="Model"),
+Suite = Annotated[str, typer.Option(help="quick, standard, adaptive, or a YAML file.")]
+Norm = Annotated[Norms | None, _option("Norm of the perturbation; the suite's unless given.", None)]
+Epsilon = Annotated[str | None, _option("Radius in [0, 1] pixel units, such as 8/255 or 0.3.", None)]
+Samples = Annotated[
+    int, typer.Option(help="How many samples at most, drawn with the seed.", min=1, rich_help_panel="Data")
 ]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        help="Channel means that the model expects, in [0, 1] units: 0.485,0.456,0.406.", rich_help_panel="Model"
-    ),
-]
-Std = Annotated[str | None, typer.Option(help="Channel standard deviations, likewise.", rich_help_panel="Model")]
-LayoutOption = Annotated[
-    Layout | None, typer.Option(help="Channel order, where it cannot be detected.", rich_help_panel="Model")
-]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust-code",
-        help="Load formats that run code from the file (pickle, TorchScript, .pt2).",
-        rich_help_panel="Model",
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. "
-        "Embedded models bring their own.",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-ExpectAccuracy = Annotated[
-    float | None,
-    typer.Option(
-        help="Clean accuracy that the model is said to have; falling short of it is a severe finding.",
-        min=0,
-        max=1,
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
-DataRange = Annotated[
-    str | None,
-    typer.Option(help="Range of the pixels in DATA, where they are not in [0, 1].", rich_help_panel="Data"),
-]
-Resize = Annotated[str | None, typer.Option(help="HxW for images of differing sizes.", rich_help_panel="Data")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How MODEL wants its inputs, and what its outputs are."""
+
+    weights: Annotated[str | None, _option("Safetensors or state dict for a factory.", "Model")] = None
+    value_range: Annotated[
+        str | None, _option("Pixel range that the model expects: 0-1, 0-255 or -1-1.", "Model", "--range")
+    ] = None
+    mean: Annotated[
+        str | None, _option("Channel means that the model expects, in [0, 1] units: 0.485,0.456,0.406.", "Model")
+    ] = None
+    std: Annotated[str | None, _option("Channel standard deviations, likewise.", "Model")] = None
+    layout: Annotated[Layout | None, _option("Channel order, where it cannot be detected.", "Model")] = None
+    reject_output: Annotated[
+        str | None,
+        _option("The output that says when the model refuses to answer (a module's: key or place).", "Model"),
+    ] = None
+    reject_above: Annotated[float | None, _option("What that output has to exceed.", "Model")] = None
+    trust_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-code",
+            help="Load formats that run code from the file (pickle, TorchScript, .pt2).",
+            rich_help_panel="Model",
+        ),
+    ] = False
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
+
+    def open(self, model: str) -> Any:
+        """The Classifier or Pipeline that MODEL names."""
+        from .adapters import load_product
+        from .adapters.preprocessing import parse_channels, parse_range
+
+        return load_product(
+            model,
+            weights=self.weights,
+            mean=None if self.mean is None else parse_channels(self.mean, "mean"),
+            std=None if self.std is None else parse_channels(self.std, "std"),
+            input_range=None if self.value_range is None else parse_range(self.value_range),
+            layout=None if self.layout is None else self.layout.value,
+            device=self.device,
+            trust_code=self.trust_code,
+            reject_output=self.reject_output,
+            reject_above=self.reject_above,
+        )
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the samples come from."""
+
+    data: Annotated[
+        str | None,
+        _option(
+            "digits, file.npz (x, y), an image folder or a zip of one, torchvision:NAME@ROOT. Embedded and reference "
+            "models bring their own.",
+            "Data",
+        ),
+    ] = None
+    samples: Samples = 1000
+    data_range: Annotated[str | None, _option("Range of the pixels in DATA, where they are not in [0, 1].", "Data")] = (
+        None
+    )
+    resize: Annotated[str | None, _option("HxW for images of differing sizes.", "Data")] = None
+    expect_accuracy: Annotated[
+        float | None,
+        _option(
+            "Clean accuracy that the model is said to have; falling short of it is a severe finding.",
+            "Data",
+            min=0,
+            max=1,
+        ),
+    ] = None
+
+    def source(self, model: str) -> str | None:
+        """What the data are, if anything says so."""
+        return self.data or ("digits" if model.startswith(("embedded:", "reference:")) else None)
+
+    def arguments(self, info: Any, seed: int, layout: Layout | None) -> dict[str, Any]:
+        """What `load_data` is to be told for a model."""
+        return {
+            "samples": self.samples,
+            "seed": seed,
+            "shape": info.input_shape,
+            "layout": None if layout is None else layout.value,
+            "value_range": self.data_range,
+            "resize": _size(self.resize),
+            "classes": info.classes,
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationData(DataOptions):
+    """The same, and what is kept from the evaluation."""
+
+    held_out: Annotated[
+        int | None,
+        _option(
+            "Further samples for the thresholds of a detector, none of them evaluated; what remains, up to 1000, "
+            "unless given.",
+            "Data",
+            min=0,
+        ),
+    ] = None
+
+    def arguments(self, info: Any, seed: int, layout: Layout | None) -> dict[str, Any]:
+        """What `load_data` and `load_held_out` are to be told for a model."""
+        return super().arguments(info, seed, layout) | {"held_out": self.held_out}
+
+
+@dataclass(frozen=True)
+class InspectionData(DataOptions):
+    """The same of fewer samples."""
+
+    samples: Samples = 64
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """What the verdict is held against."""
+
+    min_robust_accuracy: Annotated[
+        float | None, _option("The gate: least worst-case robust accuracy.", "Gate", min=0, max=1)
+    ] = None
+    gate_on: Annotated[GateOn | None, _option("Hold the interval or the point estimate against it.", "Gate")] = None
+    confidence: Annotated[float | None, _option("Of the interval.", "Gate")] = None
 
 
 def number(option: str, text: str | None) -> float | None:
@@ -116,60 +206,6 @@ def number(option: str, text: str | None) -> float | None:
         raise UsageError(f"{option}: {error}") from None
 
 
-def open_model(
-    model: str,
-    weights: str | None,
-    value_range: str | None,
-    mean: str | None,
-    std: str | None,
-    layout: Layout | None,
-    trust_code: bool,
-    device: str,
-) -> Any:
-    from .adapters import load_model
-    from .adapters.preprocessing import parse_channels, parse_range
-
-    return load_model(
-        model,
-        weights=weights,
-        mean=None if mean is None else parse_channels(mean, "mean"),
-        std=None if std is None else parse_channels(std, "std"),
-        input_range=None if value_range is None else parse_range(value_range),
-        layout=None if layout is None else layout.value,
-        device=device,
-        trust_code=trust_code,
-    )
-
-
-def open_data(
-    model: str,
-    data: str | None,
-    classifier: Any,
-    samples: int,
-    seed: int,
-    data_range: str | None,
-    layout: Layout | None,
-    resize: str | None,
-) -> Any:
-    from .adapters import load_data
-
-    if data is None:
-        if not model.startswith("embedded:"):
-            raise UsageError("--data is missing: give labelled samples (file.npz, an image folder or a zip, digits)")
-        data = "digits"
-    info = classifier.info
-    return load_data(
-        data,
-        samples=samples,
-        seed=seed,
-        shape=info.input_shape,
-        layout=None if layout is None else layout.value,
-        value_range=data_range,
-        resize=_size(resize),
-        classes=info.classes,
-    )
-
-
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -177,47 +213,3 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (cross and height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise UsageError(f"--resize: {text!r} is not HEIGHTxWIDTH, such as 32x32")
     return int(height), int(width)
-
-
-def data_record(loaded: Any) -> Any:
-    from .harness.results import DataRecord
-
-    return DataRecord(name=loaded.name, samples=len(loaded.y), sha256=loaded.sha256, shape=tuple(loaded.x.shape[1:]))
-
-
-def check_writable(out: Path) -> None:
-    """Find out now, not after the run, that nothing can be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot write there ({error.strerror}); give another folder") from error
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Reports are written to the end: a second Ctrl-C has to wait for them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def write_all(reports: Any, result: Any, out: Path) -> list[Path]:
-    """The reports; when they cannot be written there, the numbers at least are kept in a temporary folder."""
-    try:
-        return [*reports.write_reports(result, out), reports.write_adversarial(result, out)]
-    except UnfinishedError as error:
-        try:
-            rescue = Path(tempfile.mkdtemp(prefix="robcheck-"))
-            reports.write_reports(result, rescue, formats=("json",))
-        except (UnfinishedError, OSError):
-            print(result.model_dump_json(exclude={"gallery"}))
-            raise UnfinishedError(f"{error}; the result was printed instead") from error
-        raise UnfinishedError(f"{error}; the result is kept in {rescue}") from error

@@ -4,13 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .data import load_data
-    from .load import load_model
+    from .data import load_data, load_held_out
+    from .load import load_model, load_product
     from .pytorch.module import wrap_module
 
-_HOMES = {"load_data": ".data", "load_model": ".load", "wrap_module": ".pytorch.module"}
+_HOMES = {
+    "load_data": ".data",
+    "load_held_out": ".data",
+    "load_model": ".load",
+    "load_product": ".load",
+    "wrap_module": ".pytorch.module",
+}
 
-__all__ = ["load_data", "load_model", "wrap_module"]
+__all__ = ["load_data", "load_held_out", "load_model", "load_product", "wrap_module"]
 
 
 def __getattr__(name: str) -> Any:

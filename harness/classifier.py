@@ -9,6 +9,7 @@ from .model_info import ModelInfo
 
 GradientKind = Literal["exact", "bpda"]
 Forward = Callable[[Tensor], Tensor]
+RejectingForward = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @runtime_checkable
@@ -30,6 +31,28 @@ class Classifier(Protocol):
 
     def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
         """The torch twin that gradients come from, or None."""
+        ...
+
+
+@runtime_checkable
+class RejectingClassifier(Protocol):
+    """What a classifier offers besides when it may refuse to answer."""
+
+    def with_rejection(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The deployed forward: logits (N, K) and a rejection score (N,), rejected above 0; no gradient."""
+        ...
+
+    def differentiable_rejection(self, gradient: GradientKind = "exact") -> RejectingForward | None:
+        """The torch twin of both, or None."""
+        ...
+
+
+@runtime_checkable
+class FeatureTwin(Protocol):
+    """What a classifier may offer besides, so that features can be matched."""
+
+    def features(self, gradient: GradientKind = "exact") -> Forward | None:
+        """The twin up to its penultimate layer, (N, F); None where there is none to be found."""
         ...
 
 

@@ -51,5 +51,9 @@ class UnfinishedError(RobcheckError):
     result: Any = None
 
 
+class NotApplicableError(RobcheckError):
+    """An attack turns out to have no meaning for these samples, which is no weakness of the evaluation."""
+
+
 class NoGradientError(RobcheckError):
     """The target has no gradient of the kind that was asked for; the planner turns this into a skipped attack."""

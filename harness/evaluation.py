@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -9,16 +10,15 @@ import torch
 from .diagnosis import Probe, Unbounded
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
+from .execution.draws import agreements
 from .execution.first_look import climbs, first_look, with_accuracy, with_gradient
 from .execution.job import Job
 from .execution.observer import Observer, Silent
+from .execution.operating import HeldOut, operate
 from .execution.probe import SAMPLES, Asker
-from .planner import Step, plan, trials
+from .planner import Step, plan, trials, undecided
 
 _T = TypeVar("_T")
-
-SCORING_DRAWS = 100
-"""Fresh draws that score a random target. Source: reference C6, n >= 100."""
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Evaluated:
     probe: Probe = field(default_factory=Probe)
     steps: list[Step] = field(default_factory=list)
     unbounded: Unbounded | None = None
+    held_out: HeldOut = field(default_factory=lambda: HeldOut(torch.empty(0), 0, "the run ended before that"))
     drift: float = 0.0
     """Between the first samples' answers before and after the attacks."""
     complete: bool = False
@@ -48,8 +49,9 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
     try:
         asker = prepare(done)
         campaign.attack(done.steps)
+        done.held_out = operate(campaign, done.steps)
         done.unbounded = campaign.unbounded(done.steps)
-        campaign.final_score(SCORING_DRAWS)
+        campaign.final_score()
         done.drift = asker.drift()
         done.complete = True
     except KeyboardInterrupt:
@@ -69,14 +71,16 @@ def prepare(done: Evaluated) -> Asker:
     """
     job, campaign = done.job, done.campaign
     rows = campaign.spread(torch.arange(len(job.x)), SAMPLES)
-    asker = Asker(job.pipeline.classifier, campaign.inputs(rows), campaign.meter, rows)
+    asker = Asker(job.pipeline.classifier, campaign.seen(rows), campaign.meter, rows)
     done.probe = _questioned(lambda: first_look(campaign, asker))
     _questioned(campaign.clean_pass)
     targeted = job.targets is not None
-    names = trials(job.requests, campaign.pipeline, job.norm, targeted=targeted)
-    ascents = climbs(campaign, names, labels_only=done.probe.looks_like == "labels")
+    tried = trials(job.requests, campaign.pipeline, job.norm, targeted=targeted)
+    ascents = climbs(campaign, tried, labels_only=done.probe.looks_like == "labels")
     done.probe = replace(done.probe, ascents=ascents)
-    done.steps = plan(job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
+    decide = partial(plan, job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
+    found = agreements(campaign, undecided(decide(), campaign.pipeline))
+    done.steps = decide(agreements=found)
     campaign.observer.planned([step.entry() for step in done.steps])
     done.probe = with_gradient(campaign, done.steps, done.probe)
     return asker

@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict
 OutputKind = Literal["logits", "probabilities", "log-probabilities", "sigmoids", "labels"]
 """`sigmoids` are probabilities of one class each that do not sum to one."""
 
+_SMALLEST_SCORE = 1e-2
+_SHARE = 0.05
+"""Of samples that are so close to a step that rounding decides."""
+
 
 class Twin(BaseModel):
     """The differentiable twin of the deployed forward, and how the two were compared."""
@@ -33,6 +37,33 @@ class Twin(BaseModel):
     def allowed(self, scale: float) -> float:
         """The difference in logits that is rounding, on logits up to `scale`."""
         return max(self.tolerance * scale, 2 * (self.step or 0.0))
+
+
+class Rejection(BaseModel):
+    """The output by which the model refuses to answer, and how its twin was compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    output: str
+    above: float
+    """Rejected is what scores above this, in units of the output."""
+    unit: Literal["score", "log-odds", "whole"] = "score"
+    """What the excess over the threshold is in; log-odds where the score is a sigmoid, whose gradient vanishes."""
+    parity: float | None = None
+    """Largest absolute difference of the scores (of whole ones: share of samples where they differ) on the samples
+    compared, None before it was measured."""
+    scale: float | None = None
+    """Largest absolute score on the same samples."""
+    tolerance: float = 1e-4
+    """How far the twin may be off, relative to the largest score."""
+    step: float | None = None
+    """One quantisation step of the score; None where it is not quantised."""
+
+    def allowed(self, scale: float) -> float:
+        """The difference that is rounding, on scores up to `scale`; inside the network numbers are of the size of 1."""
+        if self.unit == "whole":
+            return _SHARE
+        return max(self.tolerance * max(scale, _SMALLEST_SCORE), 2 * (self.step or 0.0))
 
 
 class ModelInfo(BaseModel):
@@ -64,5 +95,7 @@ class ModelInfo(BaseModel):
     missing_operators: tuple[str, ...] = ()
     """Operators that the twin cannot run."""
     twin: Twin = Twin(available=False)
+    rejection: Rejection | None = None
+    """None: the model answers every input."""
     trust: Literal["data-only", "executes model code"] = "data-only"
     notes: tuple[str, ...] = ()

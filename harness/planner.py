@@ -1,21 +1,34 @@
 """Which attack on what gradient, and why: a pure function of the suite, the threat and what is known of the target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .attacks import ATTACKS, AnyAttack
+from .attacks.latent import Latent
 from .attacks.transfer import Transfer
+from .decision import DETECTOR_LOSSES
 from .geometry import Norm
-from .gradients.ascent import Ascent, GradientName
+from .gradients import AnyEstimator, Bpda, Distilled, Exact, Queried
+from .gradients.ascent import Ascent
 from .gradients.choice import automatic, candidates
+from .gradients.fitting import misfit
 from .pipeline import Pipeline
 from .results import PlanEntry
+from .stage import Generative
 
 DEFAULT_DRAWS = 20
-"""EOT draws per gradient question. Source: AutoAttack's `rand` version uses 20."""
+"""EOT draws per gradient question where nothing was measured. Source: AutoAttack's `rand` version uses 20."""
+MOST_DRAWS = 10_000
+QUERY_DRAWS = 8
+"""Draws behind one answer of a random target to an attack that asks for answers alone."""
+
+
+def of_kind(gradient: Any) -> Any:
+    """The name of a kind as an estimator with its defaults; everything else as it is."""
+    return {"kind": gradient} if isinstance(gradient, str) and gradient != "auto" else gradient
 
 
 class Request(BaseModel):
@@ -25,25 +38,36 @@ class Request(BaseModel):
 
     name: str
     config: AnyAttack
-    gradient: Literal["auto", "exact", "bpda", "bpda-identity"] = "auto"
-    eot: Literal["auto"] | Annotated[int, Field(ge=1, strict=True)] = "auto"
+    gradient: Annotated[Literal["auto"] | AnyEstimator, BeforeValidator(of_kind)] = "auto"
+    eot: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_DRAWS, strict=True)] = "auto"
+    """Draws of a random target behind one gradient, or behind one answer; auto measures how many gradients need."""
     samples: int | None = Field(None, ge=1, strict=True)
     """Run on this many standing samples (closest first), and on all as soon as one falls to a black-box attack."""
     closest: float = Field(1.0, gt=0, le=1, strict=True)
     """The share of standing samples, closest to the boundary first, that is attacked."""
     at_least: int = Field(1, ge=1, strict=True)
     """... but never fewer than this many."""
+    rejecting: bool = Field(False, strict=True)
+    """Run it only on a target that may refuse to answer."""
     norms: tuple[Norm, ...] | None = None
     """The norms in which this entry is worth its passes; all that the attack has, unless given."""
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The attack's parameters, and of the request's own those that say something."""
-        own: dict[str, Any] = {"samples": self.samples, "norms": self.norms}
+        own: dict[str, Any] = {"samples": self.samples, "norms": self.norms, "rejecting": self.rejecting or None}
         if self.closest < 1:
             own |= {"closest": self.closest, "at_least": self.at_least}
         every = self.config.model_dump(exclude={"attack"}) | own
         return {key: value for key, value in every.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many draws it took until two independent halves of them told the same gradient."""
+
+    draws: int
+    cosine: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,7 @@ class Step:
     runs: bool
     applies: bool
     """False: the attack has no meaning here (wrong norm), which is no weakness of the evaluation."""
-    gradient: GradientName | None
+    gradient: AnyEstimator | None
     draws: int
     reason: str
 
@@ -63,8 +87,17 @@ class Step:
         """Whether it asks for scores or decisions alone, or crafts on a surrogate."""
         config = self.request.config
         if isinstance(config, Transfer):
-            return config.source == "surrogate"
+            return config.source != "twin"
         return ATTACKS[config.attack].needs != "gradients"
+
+    def passes(self, features: int) -> int:
+        """Passes per sample that the attack makes at most, nearly."""
+        most = self.request.config.most_passes
+        if isinstance(self.request.config, Transfer) and self.request.config.source != "twin":
+            return 1
+        asked = 0 if self.gradient is None else self.gradient.queries(features)
+        each = 1 if self.gradient is None else self.gradient.neighbours
+        return self.draws * (most * each + most // 2 * asked)
 
     def entry(self) -> PlanEntry:
         """The same as a record."""
@@ -73,7 +106,7 @@ class Step:
             name=self.request.name,
             attack=config.attack,
             parameters=self.request.parameters,
-            gradient=None if self.blackbox else self.gradient,
+            gradient=None if self.blackbox or self.gradient is None else self.gradient.label,
             eot=self.draws,
             reason=self.reason,
             runs=self.runs,
@@ -81,22 +114,53 @@ class Step:
 
 
 def plan(
-    requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool, ascents: Sequence[Ascent] = ()
+    requests: list[Request],
+    pipeline: Pipeline,
+    norm: Norm,
+    *,
+    targeted: bool,
+    ascents: Sequence[Ascent] = (),
+    agreements: Mapping[str, Agreement] | None = None,
 ) -> list[Step]:
-    """Decide every request, in order; `ascents` are the gradients of `trials`, as measured."""
-    return [_decide(request, pipeline, norm, ascents, targeted=targeted) for request in requests]
+    """Decide every request, in order.
+
+    Args:
+        ascents: the gradients of `trials`, as measured.
+        agreements: how many draws each estimator needs, by its label, as measured.
+    """
+    known = Known(pipeline, tuple(ascents), agreements or {})
+    return [_decide(request, known, norm, targeted=targeted) for request in requests]
 
 
-def trials(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> tuple[GradientName, ...]:
+@dataclass(frozen=True)
+class Known:
+    """What has been found out about the target."""
+
+    pipeline: Pipeline
+    ascents: tuple[Ascent, ...]
+    agreements: Mapping[str, Agreement]
+
+
+def trials(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> tuple[AnyEstimator, ...]:
     """The gradients whose ascent decides the plan, or speaks for it."""
-    names: list[GradientName] = []
+    found: list[AnyEstimator] = []
     for step in plan(requests, pipeline, norm, targeted=targeted):
         if step.runs and step.gradient and not step.blackbox and not isinstance(step.request.config, Transfer):
-            names += candidates(pipeline) if step.request.gradient == "auto" else (step.gradient,)
-    return tuple(dict.fromkeys(names))
+            found += candidates(pipeline) if step.request.gradient == "auto" else (step.gradient,)
+    return tuple(dict.fromkeys(found))
 
 
-def _decide(request: Request, pipeline: Pipeline, norm: Norm, ascents: Sequence[Ascent], *, targeted: bool) -> Step:
+def undecided(steps: Sequence[Step], pipeline: Pipeline) -> tuple[AnyEstimator, ...]:
+    """The estimators whose number of draws has to be measured."""
+    if not pipeline.random:
+        return ()
+    direct = [step for step in steps if step.runs and step.request.eot == "auto"]
+    direct = [step for step in direct if not isinstance(step.request.config, Transfer)]
+    # What asks for answers has noise of its own, which more draws do not lessen.
+    return tuple(dict.fromkeys(s.gradient for s in direct if s.gradient and not isinstance(s.gradient, Queried)))
+
+
+def _decide(request: Request, known: Known, norm: Norm, *, targeted: bool) -> Step:
     spec = ATTACKS[request.config.attack]
     if request.norms is not None and norm not in request.norms:
         return Step(request, False, False, None, 1, f"the suite runs it in {', '.join(request.norms)} only")
@@ -104,43 +168,74 @@ def _decide(request: Request, pipeline: Pipeline, norm: Norm, ascents: Sequence[
         return Step(request, False, False, None, 1, f"{request.config.attack} has no {norm} form")
     if targeted and not spec.targeted:
         return Step(request, False, False, None, 1, f"{request.config.attack} has no targeted form")
+    pointless = _pointless(request, known.pipeline)
+    if pointless:
+        return Step(request, False, False, None, 1, pointless)
     if isinstance(request.config, Transfer):
-        return _transfer(request, request.config, pipeline)
+        return _transfer(request, request.config, known.pipeline)
     if spec.needs != "gradients":
-        reason = f"asks for {spec.needs} of the deployed model, so nothing can mask it"
-        if pipeline.random:
-            reason += "; single draws decide its steps, so it is weak on a random target"
+        return _answers(request, spec.needs, known.pipeline)
+    return _gradient(request, known)
+
+
+def _pointless(request: Request, pipeline: Pipeline) -> str:
+    """Why the entry says nothing about a target like this one; empty where it does."""
+    loss = getattr(request.config, "loss", "")
+    if not pipeline.rejects and (request.rejecting or loss in DETECTOR_LOSSES):
+        return "the target never rejects"
+    if loss == "match-features" and not pipeline.offers_features:
+        return "the model offers no features"
+    if isinstance(request.config, Latent) and not any(isinstance(stage, Generative) for stage in pipeline.stages):
+        return "no stage puts its input on the range of a generator"
+    return ""
+
+
+def _answers(request: Request, needs: str, pipeline: Pipeline) -> Step:
+    reason = f"asks for {needs} of the deployed model, so nothing can mask it"
+    if not pipeline.random:
         return Step(request, True, True, None, 1, reason)
-    return _gradient(request, pipeline, ascents)
+    # What the product joins already need not be joined again.
+    draws = request.eot if request.eot != "auto" else max(1, -(-QUERY_DRAWS // pipeline.draws))
+    joined = "the mean" if needs == "scores" else "the majority"
+    return Step(request, True, True, None, draws, f"{reason}; random, so an answer is {joined} of {draws} draws")
 
 
 def _transfer(request: Request, config: Transfer, pipeline: Pipeline) -> Step:
     if config.source == "surrogate":
-        return Step(request, True, True, "exact", 1, "points from a surrogate trained on the same samples")
-    if not pipeline.stages:
+        return Step(request, True, True, Exact(), 1, "points from a surrogate trained on the same samples")
+    if config.source == "student":
+        return Step(request, True, True, Distilled(), 1, "points from a student trained on the target's answers")
+    if not pipeline.stages and pipeline.detector is None:
         return Step(request, False, False, None, 1, "no defense: the bare model is the target itself")
+    if pipeline.reshaped:
+        return Step(request, False, False, None, 1, "the bare model takes no samples as they are")
     if pipeline.no_gradient:
         return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
-    name: GradientName = "bpda" if pipeline.classifier.info.obstacles else "exact"
+    name = Bpda() if pipeline.classifier.info.obstacles else Exact()
     return Step(request, True, True, name, 1, "points from the bare model, around its defenses")
 
 
-def _gradient(request: Request, pipeline: Pipeline, ascents: Sequence[Ascent]) -> Step:
-    if pipeline.no_gradient:
+def _gradient(request: Request, known: Known) -> Step:
+    pipeline = known.pipeline
+    if request.gradient != "auto":
+        estimator, reason = request.gradient, "fixed by the suite"
+        refusal = misfit(estimator, pipeline)
+        if refusal:
+            return Step(request, False, True, None, 1, f"{estimator.label} makes no sense here: {refusal}")
+    elif pipeline.no_gradient:
         return Step(request, False, True, None, 1, f"no gradient: {pipeline.no_gradient}")
-    opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
-    inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
-    if request.gradient == "auto":
-        name, reason = automatic(pipeline, ascents)
     else:
-        name, reason = request.gradient, "fixed by the suite"
-        if name == "exact" and inexact:
-            return Step(request, False, True, None, 1, f"{inexact[0].label} has no exact gradient")
-        if name == "bpda" and opaque:
-            return Step(request, False, True, None, 1, f"{opaque[0].label} declares no surrogate")
-    draws = request.eot if request.eot != "auto" else (DEFAULT_DRAWS if pipeline.random else 1)
-    if draws > 1 and not pipeline.random:
-        return Step(request, True, True, name, 1, f"{reason}; nothing is random, so one draw is enough")
-    if draws > 1:
-        reason += f"; random, so gradients are averaged over {draws} draws"
-    return Step(request, True, True, name, draws, reason)
+        estimator, reason = automatic(pipeline, known.ascents)
+    if getattr(request.config, "loss", "") == "match-features" and isinstance(estimator, Queried | Distilled):
+        return Step(request, False, False, None, 1, f"{estimator.label} asks for answers, which hold no features")
+    if not pipeline.random:
+        if request.eot not in ("auto", 1):
+            reason += "; nothing is random, so one draw is enough"
+        return Step(request, True, True, estimator, 1, reason)
+    if request.eot != "auto":
+        return Step(request, True, True, estimator, request.eot, f"{reason}; random: {request.eot} draws, as fixed")
+    found = known.agreements.get(estimator.label)
+    if found is None:
+        return Step(request, True, True, estimator, DEFAULT_DRAWS, f"{reason}; random, so {DEFAULT_DRAWS} draws")
+    reason += f"; random: two halves of {found.draws} draws agree with a cosine of {found.cosine:.2f}"
+    return Step(request, True, True, estimator, found.draws, reason)

@@ -66,7 +66,7 @@ class SampleRecord(_Record):
     """Of the worst case found from the clean sample, in the threat model's norm and [0, 1] pixel units; in units of
     each feature's box width for a box."""
     correct_rate: float | None = None
-    """Stochastic targets: how often fresh draws were right on the worst case found."""
+    """Stochastic targets: how often fresh draws were right on the worst case found, the clean sample being one."""
     forward: int = 0
     backward: int = 0
 
@@ -103,6 +103,84 @@ class AttackRecord(_Record):
     forward: int = 0
     backward: int = 0
     seconds: float = 0.0
+
+
+class Estimate(_Record):
+    """A share of the samples and its interval."""
+
+    value: float
+    interval: tuple[float, float]
+    """By bootstrap over samples; those of which nothing is known are broken at its lower end and right at its upper."""
+
+
+class DrawsRecord(_Record):
+    """The accuracy of a random target, by what a deployment makes of its draws."""
+
+    expectation: Estimate
+    """Of one answer."""
+    majority: Estimate
+    """Of a vote over all draws, a tie being wrong."""
+    worst_of_1: Estimate
+    worst_of_10: Estimate
+    """Where one wrong answer in ten is a break."""
+    worst_of_100: Estimate
+
+
+class StochasticRecord(_Record):
+    """How a random target was scored: on fresh draws that no attack saw and that chose no worst case."""
+
+    rule: str
+    """As declared: single, majority:K or mean:K; it is what was attacked."""
+    draws: int
+    """Per point, each an answer of the product by its rule."""
+    samples: int
+    confidence: float
+    clean: DrawsRecord
+    robust: DrawsRecord
+
+
+class OperatingPoint(_Record):
+    """A detector at one threshold; intervals are Clopper-Pearson's, of a random target by bootstrap over samples."""
+
+    share: float | None = None
+    """Of held-out clean samples that it rejects at most; None at the deployed threshold."""
+    threshold: float
+    """Rejected is what scores above it; in units of the score, in which `deployed` has its own."""
+    clean_accuracy: Estimate
+    """Accepted and right."""
+    clean_rejection: Estimate
+    robust_accuracy: Estimate
+    """Right when clean, and no point found that is accepted and wrong: by any attack, at whatever threshold it ran."""
+    not_evaluated: int = 0
+    """Samples of which nothing is known there."""
+    held_out_rejection: float | None = None
+    """What the threshold rejects of the held-out samples."""
+    detection: float | None = None
+    """Share of the adaptive examples behind the detector's curve that it rejects."""
+    attacks: list[AttackRecord] = []
+    """Those that ran against this threshold; at the deployed one they are the result's own."""
+
+
+class RejectionRecord(_Record):
+    """How a target that may refuse to answer does at several thresholds."""
+
+    deployed: OperatingPoint
+    points: list[OperatingPoint] = []
+    held_out: int = 0
+    """Clean samples that set the thresholds of `points`; none of them is evaluated."""
+    points_missing: str = ""
+    """Why there are no other thresholds, or not all."""
+    curve: list[tuple[float, float]] = []
+    """Share of clean samples rejected, share of adaptive examples detected, over all thresholds: per sample that is
+    right when clean, the wrong candidate with the lowest score; without one the sample counts as detected."""
+    area: float | None = None
+    """Under the curve. As every number that rests on attacks, an upper bound."""
+    examples: int = 0
+    """Samples behind the curve, and how many of them have a wrong candidate."""
+    wrong: int = 0
+    curve_missing: str = ""
+    """Why there is no curve."""
+    confidence: float = 0.95
 
 
 class ThreatRecord(_Record):
@@ -193,8 +271,12 @@ class Result(_Record):
     robust_accuracy: float
     """Worst case over all attacks, per sample; an upper bound of the truth."""
     interval: tuple[float, float]
-    """Clopper-Pearson, for the sampling of test points alone."""
+    """For the sampling of test points alone: Clopper-Pearson, of a random target by bootstrap over samples."""
     stochastic: bool = False
+    stochastic_report: StochasticRecord | None = None
+    """Of a random target, once every worst case was scored on fresh draws; its headline is the expectation."""
+    rejection: RejectionRecord | None = None
+    """Of a target that may refuse to answer."""
     model: ModelInfo
     defenses: list[str] = []
     data: DataRecord

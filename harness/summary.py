@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from .detection import rejection_record
 from .diagnosis import Records, diagnose, examine
 from .evaluation import Evaluated
 from .execution.first_look import described
+from .execution.scoring import SCORING_DRAWS
 from .gallery import gallery
 from .model_info import ModelInfo
 from .results import (
@@ -17,10 +19,13 @@ from .results import (
     Environment,
     Finding,
     Outcome,
+    RejectionRecord,
     Result,
     SampleRecord,
+    StochasticRecord,
     ThreatRecord,
 )
+from .stochastic import stochastic_record
 from .verdict import judge
 
 _PACKAGES = ("torch", "onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "scipy", "adversarial-robustness-toolbox")
@@ -34,8 +39,10 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
     evaluated = int(ledger.seen.sum())
     clean = float(ledger.clean_rate.sum()) / max(evaluated, 1)
     info = described(campaign, done.probe)
-    findings = _findings(done, info, clean, evaluated)
-    judgement = judge(ledger.proven, unknown, n, job.gate, findings)
+    rejection = rejection_record(done)
+    findings = _findings(done, info, clean, evaluated, rejection)
+    rates = ledger.rates.tolist() if campaign.pipeline.random else None
+    judgement = judge(ledger.proven, unknown, n, job.gate, findings, rates=rates)
     samples = [_sample(done, i) for i in range(n)]
     result = Result(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,8 +55,10 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
         robust_accuracy=ledger.proven / max(n - unknown, 1),
         interval=judgement.interval,
         stochastic=campaign.pipeline.random,
+        stochastic_report=_draws(done),
+        rejection=rejection,
         model=info,
-        defenses=[stage.label for stage in campaign.pipeline.stages],
+        defenses=campaign.pipeline.defenses,
         data=job.labels.get("data") or DataRecord(name="arrays", samples=n, sha256="", shape=tuple(job.x.shape[1:])),
         threat=_threat(done),
         gate=job.gate,
@@ -70,7 +79,9 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
     return result
 
 
-def _findings(done: Evaluated, info: ModelInfo, clean: float, evaluated: int) -> list[Finding]:
+def _findings(
+    done: Evaluated, info: ModelInfo, clean: float, evaluated: int, rejection: RejectionRecord | None
+) -> list[Finding]:
     campaign = done.campaign
     return diagnose(
         Records(
@@ -87,8 +98,24 @@ def _findings(done: Evaluated, info: ModelInfo, clean: float, evaluated: int) ->
             unbounded=done.unbounded,
             complete=done.complete,
             zero_radii=int((done.campaign.ball.eps <= 0).sum()),
+            fits=campaign.trained.fits,
+            rejection=rejection,
             drift=done.drift,
         )
+    )
+
+
+def _draws(done: Evaluated) -> StochasticRecord | None:
+    campaign = done.campaign
+    if not campaign.scored:
+        return None
+    return stochastic_record(
+        campaign.ledger.clean_rate[campaign.ledger.seen].tolist(),
+        campaign.ledger.rates.tolist(),
+        samples=len(done.job.x),
+        draws=SCORING_DRAWS,
+        rule=str(campaign.pipeline.rule),
+        confidence=done.job.gate.confidence,
     )
 
 
@@ -112,10 +139,18 @@ def _sample(done: Evaluated, i: int) -> SampleRecord:
         prediction=int(ledger.prediction[i]) if attacked else None,
         broken_by=ledger.by[i] if outcome == "broken" else None,
         distance=float(ledger.distance[i]) if attacked else None,
-        correct_rate=float(ledger.rate[i]) if attacked and done.campaign.pipeline.random else None,
+        correct_rate=_rate(done, i),
         forward=passes.forward,
         backward=passes.backward,
     )
+
+
+def _rate(done: Evaluated, i: int) -> float | None:
+    """Where something is known of a sample: how often it is right, also where it seldom is."""
+    ledger = done.campaign.ledger
+    if not done.campaign.pipeline.random or bool(ledger.unknown[i]):
+        return None
+    return float(ledger.rate[i]) if bool(ledger.attackable[i]) else 0.0
 
 
 def _threat(done: Evaluated) -> ThreatRecord:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from .decision import Decision, Goal, Objective
@@ -20,6 +21,23 @@ class Answer:
     """Mean over the draws of how far beyond the boundary the point is, in logits; above 0 is a break."""
     broken: Tensor
     """Broken on every draw, by more than twin and deployed model may differ."""
+
+
+class Generator(Protocol):
+    """The stage of a target that puts every input on the range of a generator, for N samples."""
+
+    @property
+    def behind(self) -> "Target":
+        """The target from that stage on: what it answers to points that are on the range already."""
+        ...
+
+    def codes(self, x: Tensor, step: int) -> Tensor:
+        """What the stage makes of points x (N, ...): codes (N, D), no gradient; `step` keys the draws."""
+        ...
+
+    def images(self, z: Tensor) -> Tensor:
+        """The points (N, ...) of codes z (N, D), differentiable."""
+        ...
 
 
 class Target(Protocol):
@@ -56,6 +74,14 @@ class Target(Protocol):
         """The deployed answer at x (N, ...), scores included."""
         ...
 
+    def generator(self) -> Generator:
+        """The stage that a latent search goes through.
+
+        Raises:
+            NoGradientError: no stage declares a generator.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -69,6 +95,8 @@ class Problem:
     ball: Ball
     target: Target
     stream: Stream
+    guides: Tensor | None = None
+    """For losses that match: what the model says of G others, (N, G, F), nearest first; NaN where there are fewer."""
 
     def select(self, index: Tensor) -> "Problem":
         """The problem of the samples at `index`."""
@@ -78,4 +106,12 @@ class Problem:
             self.ball.select(index),
             self.target.select(index),
             self.stream.select(index),
+            None if self.guides is None else self.guides[index],
         )
+
+    def guide(self, number: int) -> Tensor | None:
+        """The guides (N, F) of start `number`, each sample's own in turn; NaN for a sample that has none."""
+        if self.guides is None:
+            return None
+        known = (~self.guides.isnan().any(dim=2)).sum(dim=1).clamp(min=1)
+        return self.guides[torch.arange(len(known), device=known.device), number % known]

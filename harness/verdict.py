@@ -1,9 +1,10 @@
 """From numbers and findings to PASS, FAIL, INCONCLUSIVE or NO_GATE."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .results import Finding, Gate, Verdict
-from .statistics import clopper_pearson
+from .statistics import bootstrap, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,9 @@ class Judgement:
     interval: tuple[float, float]
 
 
-def judge(robust: float, unknown: int, n: int, gate: Gate, findings: list[Finding]) -> Judgement:
+def judge(
+    robust: float, unknown: int, n: int, gate: Gate, findings: list[Finding], *, rates: Sequence[float] | None = None
+) -> Judgement:
     """Hold the worst case against the gate.
 
     Args:
@@ -25,9 +28,14 @@ def judge(robust: float, unknown: int, n: int, gate: Gate, findings: list[Findin
         n: all samples.
         gate: threshold, what it is compared with, confidence.
         findings: what the controls found; severe ones stand against a PASS, none can undo a FAIL.
+        rates: of a random target, how often each sample evaluated is right; the interval is then a bootstrap over
+            samples, else Clopper-Pearson's.
     """
-    low = clopper_pearson(robust, n, gate.confidence)[0]
-    high = clopper_pearson(min(n, robust + unknown), n, gate.confidence)[1]
+    if rates is None:
+        low = clopper_pearson(robust, n, gate.confidence)[0]
+        high = clopper_pearson(min(n, robust + unknown), n, gate.confidence)[1]
+    else:
+        low, high = bootstrap(rates, gate.confidence, unknown=unknown)
     against = [f"{f.code}: {f.message}" for f in findings if f.severity == "severe"]
     if unknown:
         against.append(f"NOT_EVALUATED: {unknown} of {n} samples were not evaluated, or not attacked.")

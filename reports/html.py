@@ -11,7 +11,10 @@ from markupsafe import Markup
 
 from ..harness.results import PHASES, Finding, Outcome, Result
 from . import wording
+from .curve import curve
+from .detector import curve_words, detector_words, point_lines
 from .drawing import PHONE, WIDE
+from .draws import draw_lines, draw_words
 from .histogram import histogram
 from .json_report import plain
 from .pictures import picture
@@ -24,6 +27,12 @@ _OUTCOMES: tuple[tuple[Outcome, str], ...] = (
     ("survived", "withstood every attack"),
     ("broken", "broken by an attack"),
     ("clean_error", "wrong before any attack"),
+    ("not_evaluated", "not evaluated"),
+)
+_RANDOM_OUTCOMES: tuple[tuple[Outcome, str], ...] = (
+    ("survived", "right on at least half of the draws under every attack"),
+    ("broken", "brought below half by an attack"),
+    ("clean_error", "below half before any attack"),
     ("not_evaluated", "not evaluated"),
 )
 _FILTERS = (
@@ -59,6 +68,12 @@ def render_html(result: Result) -> str:
         .render(
             result=result,
             shares=_shares(result),
+            draws=draw_lines(result),
+            draw_words=draw_words(result),
+            points=point_lines(result),
+            detector_words=detector_words(result),
+            curve=_plot(curve, result),
+            curve_words=curve_words(result),
             staircase=_plot(staircase, result),
             histogram=_plot(histogram, result),
             gallery=[picture(item) for item in result.gallery],
@@ -97,7 +112,8 @@ def _plot(draw: Callable[[Result, int], str], result: Result) -> Plot | None:
 def _shares(result: Result) -> list[Share]:
     counted = Counter(sample.outcome for sample in result.samples)
     every = max(1, len(result.samples))
-    return [Share(key, words, counted[key], counted[key] / every) for key, words in _OUTCOMES if counted[key]]
+    outcomes = _RANDOM_OUTCOMES if result.stochastic else _OUTCOMES
+    return [Share(key, words, counted[key], counted[key] / every) for key, words in outcomes if counted[key]]
 
 
 def _by_severity(findings: list[Finding]) -> list[Finding]:

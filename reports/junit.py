@@ -6,6 +6,7 @@ import math
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from ..harness.results import AttackRecord, Result
+from .draws import draw_lines
 from .wording import (
     clean,
     count,
@@ -54,7 +55,35 @@ def _headline(result: Result) -> dict[str, str]:
         "epsilon": "" if result.threat.epsilon is None else repr(result.threat.epsilon),
         "seed": str(result.seed),
         "schema_version": str(result.schema_version),
-    }
+    } | _draws(result) | _detector(result)
+
+
+def _draws(result: Result) -> dict[str, str]:
+    report = result.stochastic_report
+    if report is None:
+        return {}
+    numbers = {"decision_rule": report.rule, "scoring_draws": str(report.draws)}
+    for line in draw_lines(result):
+        for name, estimate in (("clean", line.clean), ("robust", line.robust)):
+            numbers[f"{name}_{line.key}"] = repr(estimate.value)
+            numbers[f"{name}_{line.key}_low"] = repr(estimate.interval[0])
+            numbers[f"{name}_{line.key}_high"] = repr(estimate.interval[1])
+    return numbers
+
+
+def _detector(result: Result) -> dict[str, str]:
+    record = result.rejection
+    if record is None:
+        return {}
+    numbers = {"held_out": str(record.held_out), "detector_area": "" if record.area is None else repr(record.area)}
+    for point in (record.deployed, *record.points):
+        where = "deployed" if point.share is None else f"at_{100 * point.share:g}_percent"
+        for name in ("clean_accuracy", "clean_rejection", "robust_accuracy"):
+            estimate = getattr(point, name)
+            numbers[f"{name}_{where}"] = repr(estimate.value)
+            numbers[f"{name}_{where}_low"] = repr(estimate.interval[0])
+            numbers[f"{name}_{where}_high"] = repr(estimate.interval[1])
+    return numbers
 
 
 def _gate_case(result: Result) -> TestCase:

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from ..harness.attacks import ATTACKS
 from ..harness.errors import SuiteError
+from ..harness.gradients import ESTIMATORS
 from .loader import load_yaml
 from .numbers import parse_number
-from .schema import BudgetSpec, GateSpec, Suite, ThreatSpec
+from .schema import REQUEST_KEYS, BudgetSpec, GateSpec, Suite, ThreatSpec
 
 _HERE = Path(__file__).parent
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -20,7 +21,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "budget": tuple(BudgetSpec.model_fields),
     "gate": tuple(GateSpec.model_fields),
 }
-_ENTRY_WORDS = ("name", "attack", "gradient", "eot", "samples", "closest", "at_least", "norms")
+_ENTRY_WORDS = ("attack", *REQUEST_KEYS)
 
 
 def builtin_suites() -> dict[str, Path]:
@@ -60,41 +61,64 @@ def _read(path: Path) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        # A typo often shows twice, as an unknown key and as a missing one; the typo is the better news.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        # A typo often shows twice, as an unknown key and as a missing one; the typo is the better news. Of a value that
+        # may be a word or something else, the word is the lesser news unless a word was written.
+        problems = sorted(error.errors(), key=lambda p: (p["type"] != "extra_forbidden", _is_other(p)))
         raise SuiteError(f"{path}: {' '.join(_sentence(problems[0], data).split())}") from None
+
+
+def _is_other(problem: Any) -> bool:
+    """Whether a problem says that a value is not the one word `auto`, which it never meant to be."""
+    auto = problem.get("ctx", {}).get("expected") == "'auto'"
+    return auto and not (isinstance(problem["input"], str) and "gradient" not in problem["loc"])
+
+
+def _place(loc: tuple[Any, ...]) -> list[Any]:
+    """Where the user wrote it: without what only the schema knows (`config`, the attack's name, tags of unions)."""
+    place = list(loc)
+    if len(place) > 2 and place[0] == "attacks" and place[2] == "config":
+        del place[2:4]
+    if "gradient" in place:
+        after = place.index("gradient") + 1
+        return place[:after] + [p for p in place[after:] if p not in ESTIMATORS and "[" not in str(p)]
+    if "eot" in place:
+        return place[: place.index("eot") + 1]
+    return place
 
 
 def _sentence(problem: Any, data: dict[str, Any]) -> str:
     """One problem of a validation as path, what is wrong, and the nearest valid word."""
-    place = list(problem["loc"])
-    if len(place) > 2 and place[0] == "attacks" and place[2] == "config":
-        # `config` and the attack's name are ours; the user wrote one flat map.
-        del place[2:4]
+    place, kind, given = _place(problem["loc"]), problem["type"], problem["input"]
     path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
-    kind = problem["type"]
     if kind == "extra_forbidden":
-        key = str(place[-1])
         words = _words(place[:-1], data)
-        return f"{path}: unknown key{_nearest(key, words)}; valid here are {', '.join(words)}"
+        return f"{path}: unknown key{_nearest(str(place[-1]), words)}; valid here are {', '.join(words)}"
+    if place[-1:] == ["gradient"]:
+        value, known = str(given.get("kind") if isinstance(given, dict) else given), ("auto", *ESTIMATORS)
+        return f"{path}: {value!r} is not known{_nearest(value, known)}; known are {', '.join(known)}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         value = str(problem.get("ctx", {}).get("tag", ""))
         return f"{path}.attack: unknown attack {value!r}{_nearest(value, ATTACKS)}; known are {', '.join(ATTACKS)}"
     if kind == "literal_error":
         expected = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-        value = str(problem["input"])
-        return f"{path}: {value!r} is not possible{_nearest(value, expected)}; possible are {', '.join(expected)}"
+        number = " or a whole number of at least 1" if place[-1:] == ["eot"] else ""
+        value = str(given)
+        return (
+            f"{path}: {value!r} is not possible{_nearest(value, expected)}; possible are {', '.join(expected)}{number}"
+        )
+    if kind == "missing":
+        return f"{path}: is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    return (
-        f"{path or 'the suite'}: {message[0].lower() + message[1:]} (it says {problem['input']!r})"
-        if kind != "missing"
-        else (f"{path}: is missing")
-    )
+    if kind == "value_error" and isinstance(given, list):
+        return message if message.startswith("attacks[") else f"{path}: {message}"
+    return f"{path or 'the suite'}: {message[0].lower() + message[1:]} (it says {given!r})"
 
 
 def _words(place: list[Any], data: dict[str, Any]) -> tuple[str, ...]:
     if place and place[0] == "attacks" and len(place) > 1:
         entry = data["attacks"][place[1]]
+        if "gradient" in place:
+            return tuple(ESTIMATORS[entry["gradient"]["kind"]].model_fields)
         attack = entry.get("attack") if isinstance(entry, dict) else None
         own = tuple(ATTACKS[attack].config.model_fields) if isinstance(attack, str) and attack in ATTACKS else ()
         return tuple(dict.fromkeys(_ENTRY_WORDS + own))

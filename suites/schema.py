@@ -2,17 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..harness.attacks import ATTACKS
+from ..harness.errors import UsageError
 from ..harness.geometry import Norm
 from ..harness.planner import Request
 from ..harness.results import Gate
+from ..harness.rule import Rule
+from .combinations import refuse_senseless, with_numbers
 from .numbers import parse_number
 
 Number = Annotated[float, BeforeValidator(parse_number)]
 
-_REQUEST_KEYS = ("name", "gradient", "eot", "samples", "closest", "at_least", "norms")
+REQUEST_KEYS = ("name", "gradient", "eot", "samples", "closest", "at_least", "rejecting", "norms")
 
 
 class _Model(BaseModel):
@@ -52,8 +55,12 @@ def split_entry(entry: Any) -> Any:
     attack = entry.get("attack")
     fields = ATTACKS[attack].config.model_fields if isinstance(attack, str) and attack in ATTACKS else {}
     floats = {key for key, field in fields.items() if field.annotation in (float, float | None)}
-    config = {k: _number(v) if k in floats else v for k, v in entry.items() if k not in _REQUEST_KEYS}
-    request = {k: _number(v) if k == "closest" else v for k, v in entry.items() if k in _REQUEST_KEYS}
+    config = {k: _number(v) if k in floats else v for k, v in entry.items() if k not in REQUEST_KEYS}
+    request = {k: _number(v) if k == "closest" else v for k, v in entry.items() if k in REQUEST_KEYS}
+    if isinstance(attack, str):
+        refuse_senseless(attack, entry)
+    if "gradient" in request:
+        request["gradient"] = with_numbers(request["gradient"])
     return {**request, "config": config}
 
 
@@ -70,7 +77,7 @@ def named(entries: Any) -> Any:
     if not isinstance(entries, list):
         return entries
     result: list[Any] = []
-    for entry in entries:
+    for position, entry in enumerate(entries):
         if isinstance(entry, dict) and "name" not in entry and "attack" in entry:
             used = [e.get("name") for e in result if isinstance(e, dict)]
             base = "-".join(str(entry[k]) for k in ("attack", "loss", "source") if k in entry)
@@ -79,8 +86,19 @@ def named(entries: Any) -> Any:
             while name in used:
                 name, number = f"{base}-{number}", number + 1
             entry = {"name": name, **entry}
-        result.append(split_entry(entry))
+        try:
+            result.append(split_entry(entry))
+        except ValueError as error:
+            raise ValueError(f"attacks[{position}]: {error}") from None
     return result
+
+
+def known_rule(text: str) -> str:
+    """The decision rule as robcheck writes it."""
+    try:
+        return str(Rule.parse(text))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 class Suite(_Model):
@@ -91,6 +109,8 @@ class Suite(_Model):
     threat: ThreatSpec = ThreatSpec()
     attacks: Annotated[list[Request], BeforeValidator(named), Field(min_length=1)]
     defenses: list[str] = []
+    decision_rule: Annotated[str, AfterValidator(known_rule)] = "single"
+    """How the product decides: single, majority:K or mean:K."""
     budget: BudgetSpec = BudgetSpec()
     gate: GateSpec = GateSpec()
 

@@ -13,6 +13,7 @@ from robcheck.harness.execution.coordinates import Coordinates
 from robcheck.harness.execution.local import LocalTarget
 from robcheck.harness.execution.meter import Meter
 from robcheck.harness.geometry import Norm
+from robcheck.harness.gradients import ESTIMATORS
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline
 from robcheck.harness.randomness import Stream
@@ -52,7 +53,7 @@ def problem_of(
     lower: float = 0.0,
     upper: float = 1.0,
     stages: tuple[Any, ...] = (),
-    gradient: str | None = "exact",
+    gradient: Any = "exact",
     draws: int = 1,
     phase: str = "gradient",
 ) -> Problem:
@@ -69,8 +70,9 @@ def problem_of(
         batch=batch,
         classes=module(x[:1]).shape[1] if len(x) else 2,
         device="cpu",
-        gradient_name=gradient,  # type: ignore[arg-type]
+        estimator=ESTIMATORS[gradient]() if isinstance(gradient, str) else gradient,  # type: ignore[index]
         draws=draws,
+        radius=torch.as_tensor(eps, dtype=torch.float32).expand(len(x)),
     )
     ball = Ball.create(x, eps, norm, lower, upper)
     return Problem(x, Goal(y, targets), ball, target, Stream.create(seed, "attack", ids))

@@ -16,15 +16,17 @@ SKIPPED = {"tests", "build", "dist"}
 
 # Inside harness a module imports only from layers below its own.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "geometry", "losses", "randomness", "statistics", "model_info"),
+    ("errors", "geometry", "losses", "randomness", "rejection", "statistics", "thresholds", "model_info"),
     ("decision", "threat", "classifier", "results"),
+    ("rule", "stage"),
     ("pipeline",),
     ("target",),
     ("gradients", "defenses"),
     ("attacks",),
     ("training", "diagnosis", "planner"),
-    ("execution", "gallery", "verdict"),
+    ("execution", "gallery", "stochastic", "verdict"),
     ("evaluation",),
+    ("detection",),
     ("summary", "inspection"),
 )
 

@@ -243,6 +243,9 @@ def test_list_describe_inspect(run):
         assert word in out
     for name in ("apgd", "jpeg", "adaptive"):
         assert run("describe", name)[0] == 0
+    _, out, _ = run("describe", "manifold")
+    assert "in Python" in out
+    assert "(required)" in out
     code, out, _ = run("inspect", "embedded:digits-cnn")
     assert code == 0
     assert "Conv x 2" in out

@@ -56,7 +56,7 @@ def load_images(path: Path, wanted: Wanted) -> Samples:
 def _named(
     pixels: Any, labels: Any, ids: Any, path: Path, names: tuple[str, ...], notes: list[str], wanted: Wanted
 ) -> Samples:
-    plain = replace(wanted, samples=None, layout=None if pixels.ndim == 3 else "nhwc", value_range=(0.0, 255.0))
+    plain = replace(wanted.every(), layout=None if pixels.ndim == 3 else "nhwc", value_range=(0.0, 255.0))
     found = from_arrays(pixels, labels, name=path.name, wanted=plain, class_names=names)
     if wanted.resize is not None:
         notes.append(f"the images were resized to {wanted.resize[0]}x{wanted.resize[1]} (bilinear)")

@@ -1,7 +1,7 @@
 """Labelled samples, and the checks that every source of them goes through."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ...harness.errors import DataError
 from ..preprocessing import Layout, Range
+
+MOST_HELD_OUT = 1000
+"""Further samples that are taken where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,49 @@ class Wanted:
     split: str = "test"
     resize: tuple[int, int] | None = None
     classes: int | None = None
+    held_out: int | None = None
+    """How many further samples have to remain; None: as many as there are, up to `MOST_HELD_OUT`."""
+    further: bool = False
+    """The further samples are wanted and not the first ones."""
+
+    def every(self) -> "Wanted":
+        """The same of all samples that there are, for a source that has chosen already."""
+        return replace(self, samples=None, held_out=None, further=False)
+
+
+class NothingLeftError(DataError):
+    """All samples are among the first ones."""
 
 
 def chosen(count: int, wanted: Wanted) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Which of `count` samples are used: all, or the first ones of a seeded permutation, in ascending order."""
-    if wanted.samples is None or wanted.samples >= count:
+    """Which of `count` samples are used, in ascending order: all, or the first ones of a seeded permutation.
+
+    The further samples are the next ones of the same permutation, so that the two sets never meet.
+
+    Raises:
+        DataError: fewer remain than have to.
+    """
+    first = _first(count, wanted)
+    if first >= count and not wanted.further:
         return np.arange(count, dtype=np.int64)
     order = np.random.default_rng(wanted.seed).permutation(count)
-    return np.sort(order[: wanted.samples]).astype(np.int64)
+    most = MOST_HELD_OUT if wanted.held_out is None else wanted.held_out
+    part = order[first : first + most] if wanted.further else order[:first]
+    if len(part) == 0:
+        raise NothingLeftError(f"all {count} samples are used")
+    return np.sort(part).astype(np.int64)
+
+
+def _first(count: int, wanted: Wanted) -> int:
+    """How many of the samples are the first ones."""
+    first = count if wanted.samples is None else min(wanted.samples, count)
+    if not wanted.held_out:
+        return first
+    if wanted.held_out >= count:
+        raise DataError(
+            f"the data set has {count} samples: --held-out {wanted.held_out} leaves none to evaluate, so ask for fewer"
+        )
+    return min(first, count - wanted.held_out)
 
 
 def finished(

@@ -41,7 +41,7 @@ def load_torchvision(text: str, wanted: Wanted) -> Samples:
     pixels, labels = _stacked(items, ids)
     names = tuple(map(str, getattr(items, "classes", ())))
     layout = wanted.layout if pixels.ndim != 4 else "nhwc"
-    plain = replace(wanted, samples=None, layout=layout, value_range=(0.0, 255.0))
+    plain = replace(wanted.every(), layout=layout, value_range=(0.0, 255.0))
     found = from_arrays(pixels, labels, name=f"torchvision:{name}", wanted=plain, class_names=names)
     return replace(found, ids=torch.from_numpy(ids))
 

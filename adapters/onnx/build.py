@@ -13,11 +13,14 @@ from ...harness.model_info import Twin
 from .entry import Entry
 from .facts.decisions import decides
 from .facts.formats import number_format
+from .facts.scores import features_of
 from .facts.tap import Tap, tap
 from .file.session import Deployed
 from .outputs import Answer
+from .score import Score
+from .strategy import choose_strategy
 from .translator.translate import translate
-from .twin import TorchTwin, choose_strategy
+from .twin import TorchTwin
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,16 @@ def squashed(model: ModelProto, answer: Answer) -> Answer:
     return replace(answer, kind="sigmoids") if single and answer.kind in ("logits", "probabilities") else answer
 
 
-def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry, answer: Answer, x: Tensor) -> Built:
-    """Translate the graph up to the tensor that holds its scores and try it on samples x, in the caller's units."""
+def build_twin(
+    model: ModelProto,
+    folder: Path,
+    deployed: Deployed,
+    entry: Entry,
+    answer: Answer,
+    x: Tensor,
+    score: Score | None = None,
+) -> Built:
+    """Translate the graph up to the tensors that hold its scores and try it on samples x, in the caller's units."""
     tapped = tap(model, answer.name, answer.kind == "labels")
     wanted, behind = tapped.place, tapped.operator
     if answer.kind == "labels" and behind not in ("ArgMax", "TopK"):
@@ -51,7 +62,9 @@ def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry
         return _without("the labels do not come straight from an ArgMax or a TopK", wanted)
     if behind and answer.kind == "logits":
         tapped, wanted, behind = Tap(answer.name), answer.name, ""
-    translation = translate(model, folder, deployed.input.name, wanted)
+    features = features_of(model, deployed.input.name, wanted)
+    places = [wanted, *([] if score is None else [score.place])]
+    translation = translate(model, folder, deployed.input.name, [*places, *([] if features is None else [features])])
     if translation.module is None:
         return _without(translation.reason, wanted, translation.missing)
     source = deployed.input.dtype
@@ -63,7 +76,9 @@ def build_twin(model: ModelProto, folder: Path, deployed: Deployed, entry: Entry
         whole=torch.from_numpy(np.empty(0, source)).dtype if source.kind in "iu" else None,
         logarithm=answer.kind == "probabilities" and not behind,
         complement=tapped.complement,
-        one_by_one=decides(model, deployed.input.name, wanted),
+        one_by_one=any(decides(model, deployed.input.name, place) for place in places),
+        score=score,
+        features=features is not None,
     )
     if deployed.device == "cpu" or torch.cuda.is_available():
         twin.place(torch.device(deployed.device))

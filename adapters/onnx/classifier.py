@@ -46,6 +46,11 @@ class OnnxClassifier:
         """The twin as built, whether or not it passed the parity check."""
         return self._twin
 
+    @property
+    def usable(self) -> TorchTwin | None:
+        """The twin, if it agrees with the deployed forward."""
+        return self._twin if self._info.twin.available else None
+
     def described(
         self,
         *,
@@ -67,33 +72,46 @@ class OnnxClassifier:
 
         Raises: ModelError.
         """
+        (raw,) = self._asked(x, [self._answer.name])
+        return pseudo_logits(self._answer, raw).to(x.device)
+
+    def _asked(self, x: Tensor, names: list[str]) -> list[Tensor]:
+        """The named outputs from one run, one row per sample each."""
         if not x.dim() or not len(x):
             raise ModelError(f"{self._entry.path} was given no samples; give at least one")
-        raw = self._deployed.run(self._entry(x.detach()), self._answer.name)
-        if len(raw) != len(x):
-            raise ModelError(f"{self._entry.path} answers {len(x)} samples with {len(raw)} rows; export it per sample")
-        return pseudo_logits(self._answer, raw).to(x.device)
+        answers = self._deployed.run(self._entry(x.detach()), names)
+        for raw in answers:
+            if not raw.dim() or len(raw) != len(x):
+                rows = len(raw) if raw.dim() else 1
+                raise ModelError(f"{self._entry.path} answers {len(x)} samples with {rows} rows; export it per sample")
+        return answers
 
     def own_units(self, x: Tensor) -> Tensor:
         """Pseudo-logits (N, K) for x as the file itself wants it, past range, normalisation and layout."""
-        return pseudo_logits(self._answer, self._deployed.run(x, self._answer.name)).to(x.device)
+        return pseudo_logits(self._answer, self._deployed.run(x, [self._answer.name])[0]).to(x.device)
 
     def differentiable(self, gradient: GradientKind = "exact") -> Forward | None:
         """The torch twin, or None when there is none that agrees with the deployed forward.
 
         `bpda` has the same values, with the gradients of the surrogates that its operators declare.
         """
-        if self._twin is None or not self._info.twin.available:
+        twin = self.usable
+        return None if twin is None else twin.bpda if gradient == "bpda" else twin
+
+    def features(self, gradient: GradientKind = "exact") -> Forward | None:
+        """What the last product with a stored matrix takes, (N, F), with a gradient; None where there is none."""
+        twin = self.usable
+        if twin is None or not twin.has_features:
             return None
-        return self._twin.bpda if gradient == "bpda" else self._twin
+        return lambda x: twin.features(x, bpda=gradient == "bpda")
 
     def double(self) -> Forward | None:
         """The exact twin in float64, for float64 samples in the caller's units."""
-        return None if self._twin is None or not self._info.twin.available else self._twin.doubled()
+        return None if self.usable is None else self.usable.doubled()
 
     def check_parity(self, x: Tensor) -> Twin:
         """Compare both forwards on real samples and keep the answer in `info`; a twin that failed once stays closed."""
-        if self._twin is not None and self._info.twin.available:
-            measured = measure(self._info, self._twin, self.logits, x)
+        if self.usable is not None:
+            measured = measure(self._info, self.usable, self.logits, x)
             self._info = self._info.model_copy(update={"twin": measured})
         return self._info.twin

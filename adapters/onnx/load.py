@@ -1,6 +1,5 @@
 """From a path to a checked classifier."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,24 +8,26 @@ import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from ...harness.errors import ModelError
-from ...harness.model_info import ModelInfo
-from .build import Built, build_twin, squashed
+from ..rejection import Declared, declared
+from .build import build_twin, squashed
 from .classifier import OnnxClassifier
-from .contract import candidate_shapes, detect_answer, settle_batch, settle_shape
+from .contract import all_outputs, candidate_shapes, detect_answer, settle_batch, settle_shape
+from .describe import describe, type_notes
 from .entry import Entry, Layout, Range, make_entry
 from .facts.decisions import decides, shares_scale
 from .facts.dropouts import without_removed_dropouts
-from .facts.formats import is_half, softmax_step
-from .facts.obstacles import find_obstacles, upstream
+from .facts.formats import softmax_step
+from .facts.obstacles import upstream
 from .facts.randomness import random_operators
 from .facts.tap import ranked
 from .file.ort_errors import blame
 from .file.preflight import Checked, check_file
 from .file.probing import probe
 from .file.session import Deployed, FileInput, open_session
-from .file.walk import all_nodes
-from .outputs import Answer, OutputFacts
-from .translator.graph import inlined, opsets
+from .outputs import OutputFacts
+from .rejecting import RejectingOnnxClassifier
+from .score import SMALLEST_SCORE, find_score, undeclared
+from .translator.graph import inlined
 from .translator.operators.obstacle import DRAWS
 from .translator.types import numpy_dtype, type_name
 
@@ -63,47 +64,11 @@ def _statistics(values: Sequence[float] | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
 
 
-def _operators(model: ModelProto) -> dict[str, int]:
-    names = (f"{n.domain}::{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type for n in all_nodes(model))
-    return dict(sorted(Counter(names).items()))
-
-
-def _type_notes(checked: Checked, source: FileInput) -> tuple[str, ...]:
-    notes: tuple[str, ...] = ()
-    if source.dtype.kind in "iu":
-        notes += (f"the file takes {source.dtype.name}: pixels are rounded, and gradients pass the rounding",)
-    if is_half(checked.model):
-        notes += ("the file computes in sixteen bits; the twin computes in float32",)
-    return notes
-
-
-def _info(
-    checked: Checked, model: ModelProto, deployed: Deployed, entry: Entry, answer: Answer, built: Built
-) -> ModelInfo:
-    """What the file itself told; the caller's own arguments come on top."""
-    return ModelInfo(
-        name=checked.path.stem,
-        format="onnx",
-        input_shape=None if None in entry.shape else tuple(size for size in entry.shape if size is not None),
-        classes=answer.classes,
-        output=answer.kind,
-        batch=deployed.batch,
-        device=deployed.device,
-        provider=deployed.provider,
-        sha256=checked.sha256,
-        opset=opsets(checked.model).get(""),
-        operators=_operators(checked.model),
-        obstacles=find_obstacles(model, deployed.input.name, built.wanted),
-        missing_operators=built.missing,
-        twin=built.record,
-    )
-
-
-def _alone_because(model: ModelProto, input_name: str, wanted: str, random: tuple[str, ...]) -> str:
+def _alone_because(model: ModelProto, input_name: str, outputs: Sequence[str], random: tuple[str, ...]) -> str:
     """Why no two samples may be run together, as far as the graph itself tells."""
-    if decides(model, input_name, wanted):
+    if any(decides(model, input_name, name) for name in outputs):
         return "a sample may decide for its whole batch what the file runs"
-    if shares_scale(model, wanted):
+    if any(shares_scale(model, name) for name in outputs):
         return "the file rounds all samples of a batch to one scale"
     if {"RandomNormal", "RandomUniform"}.intersection(random):
         return "the file may draw one random number for a whole batch"
@@ -123,28 +88,42 @@ def _facts(model: ModelProto, output: str) -> OutputFacts:
 
 
 def _examined(
-    checked: Checked, deployed: Deployed, entry: Entry, bounds: Range, notes: tuple[str, ...]
+    checked: Checked,
+    deployed: Deployed,
+    entry: Entry,
+    bounds: Range,
+    notes: tuple[str, ...],
+    wanted: Declared | None,
 ) -> OnnxClassifier:
     """Run the file on random samples, learn its contract, build the twin and compare the two."""
     model = without_removed_dropouts(inlined(checked.model))
     x, shape_notes = settle_shape(deployed, entry, bounds)
-    answer, answer_notes = detect_answer(deployed, entry, x, {name: _facts(model, name) for name in deployed.outputs})
+    values, score, batch = all_outputs(deployed, entry, x), None, deployed.batch or 1
+    if wanted is not None:
+        score, values = find_score(checked.path, model, wanted, values, batch)
+    answer, answer_notes = detect_answer(deployed, entry, x, values, {name: _facts(model, name) for name in values})
+    if score is None:
+        answer_notes += undeclared(model, values, answer.name, batch)
     answer = squashed(model, answer)
-    random = random_operators(model, answer.name)
-    why = _alone_because(model, deployed.input.name, answer.name, random)
-    batch_notes = settle_batch(deployed, entry, answer, x, alone_because=why, draws=bool(random))
-    built = build_twin(model, checked.path.parent, deployed, entry, answer, x)
+    outputs = {answer.name: 1.0} | ({} if score is None else {score.name: SMALLEST_SCORE})
+    random = tuple(sorted({name for output in outputs for name in random_operators(model, output)}))
+    why = _alone_because(model, deployed.input.name, list(outputs), random)
+    batch_notes = settle_batch(deployed, entry, outputs, x, alone_because=why, draws=bool(random))
+    built = build_twin(model, checked.path.parent, deployed, entry, answer, x, score)
     if answer.kind == "labels":
         if built.classes is None:
             raise ModelError(
                 f"{checked.path} answers with labels only and their number is unknown; export it with scores"
             )
         answer = replace(answer, classes=built.classes)
-    notes += shape_notes + answer_notes + batch_notes + _type_notes(checked, deployed.input)
-    info = _info(checked, model, deployed, entry, answer, built)
+    notes += shape_notes + answer_notes + batch_notes + type_notes(checked, deployed.input)
+    info = describe(checked, model, deployed, entry, answer, built, score)
     obstacles = info.obstacles | dict.fromkeys(random, DRAWS)
     info = info.model_copy(update={"notes": notes, "random_operators": random, "obstacles": obstacles})
-    classifier = OnnxClassifier(info, deployed, entry, answer, built.twin)
+    if score is None:
+        classifier = OnnxClassifier(info, deployed, entry, answer, built.twin)
+    else:
+        classifier = RejectingOnnxClassifier(info, deployed, entry, answer, built.twin, score)
     classifier.check_parity(x)
     return classifier
 
@@ -159,15 +138,18 @@ def load_onnx(
     input_range: Range | None = None,
     layout: Layout | None = None,
     device: str = "cpu",
+    reject_output: str | int | None = None,
+    reject_above: float | None = None,
 ) -> OnnxClassifier:
     """Open an ONNX file safely, detect its contract, build the torch twin and compare the two.
 
     `bounds` are the caller's pixel bounds; `input_range` (the same by default) or `mean` and `std` in [0, 1] units
-    say what the file expects; `layout` is what the file wants while callers give NCHW.
+    say what the file expects; `layout` is what the file wants while callers give NCHW. With `reject_output` and
+    `reject_above` it is a `RejectingClassifier`: what that output scores above is refused.
 
-    Raises: ModelError, UnsafeModelError, DeviceError.
+    Raises: ModelError, UnsafeModelError, DeviceError, UsageError.
     """
-    path = Path(path)
+    path, wanted = Path(path), declared(reject_output, reject_above)
     bounds = _range(path, bounds)
     target = None if input_range is None else _range(path, input_range)
     means, stds = _statistics(mean), _statistics(std)
@@ -186,5 +168,5 @@ def load_onnx(
     if checked.probe:
         probe(checked, candidate_shapes(source.dims), source.dtype.name)
     deployed = Deployed(blame(checked), open_session(checked, device), source, device)
-    classifier = _examined(checked, deployed, entry, bounds, notes)
+    classifier = _examined(checked, deployed, entry, bounds, notes, wanted)
     return classifier.described(name=name or path.stem, bounds=bounds, input_range=target, mean=means, std=stds)

@@ -18,7 +18,7 @@ from .facts.tap import Ranked
 SMALLEST = 1e-38
 """Probabilities below this count as this."""
 _SUM_TOLERANCE = 1e-3
-_STEP = 2.0**-24
+STEP = 2.0**-24
 """Below one, float32 numbers are this far apart."""
 
 
@@ -129,7 +129,7 @@ def pseudo_logits(answer: Answer, raw: Tensor) -> Tensor:
         return functional.one_hot(labels, classes).float()
     scores = as_matrix(raw).float()
     if answer.kind == "sigmoids":
-        return torch.logit(scores.clamp(SMALLEST, 1 - _STEP))
+        return torch.logit(scores.clamp(SMALLEST, 1 - STEP))
     if answer.kind == "log-probabilities":
         return scores.clamp(min=math.log(SMALLEST))
     return scores.clamp(min=SMALLEST).log() if answer.kind == "probabilities" else scores

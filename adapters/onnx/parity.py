@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...harness.classifier import Forward
-from ...harness.execution.answers import comparable
-from ...harness.model_info import ModelInfo, Twin
+from ...harness.execution.answers import comparable, comparable_score
+from ...harness.model_info import ModelInfo, Rejection, Twin
 from .drawn import apart, sampled
 from .translator.translate import first_line
 from .twin import TorchTwin
@@ -90,3 +90,29 @@ def measure(info: ModelInfo, twin: TorchTwin, deployed: Forward, x: Tensor) -> T
     reason = f"the twin differs from the deployed forward by {parity:.3g} on logits up to {scale:.3g}"
     reason += f" (tolerance {tolerance:.3g}), with {flips} other labels in {len(x)} samples"
     return record.model_copy(update={"available": False, "reason": reason})
+
+
+@torch.no_grad()
+def measure_rejection(
+    record: Rejection, twin: Forward, deployed: Forward, x: Tensor, *, random: bool
+) -> tuple[Rejection, str]:
+    """The record after comparing the rejection scores (N,) of both on x, and why the twin is closed, if it is."""
+
+    def asked(forward: Forward) -> Tensor:
+        return comparable_score(forward(x).cpu(), record)
+
+    if random:
+        one, other = sampled(lambda: asked(deployed)), sampled(lambda: asked(twin))
+        parity, scores = apart(one, other), one.mean(0)
+    else:
+        scores, found = asked(deployed), asked(twin)
+        parity = _difference(scores, found)
+        if record.unit == "whole":
+            parity = float((scores != found).double().mean())
+    scale = float(scores.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    record = record.model_copy(update={"parity": parity, "scale": scale})
+    # Written so that NaN is no agreement.
+    if parity <= record.allowed(scale):
+        return record, ""
+    text = f"the twin of the rejection score {record.output!r} differs from the deployed one by {parity:.3g} on scores "
+    return record, text + f"up to {scale:.3g} (tolerance {record.allowed(scale):.3g})"

@@ -1,6 +1,5 @@
 """The differentiable twin: the caller's pixels -> pseudo-logits, in torch, for any batch."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
@@ -11,16 +10,13 @@ from torch import Tensor, nn
 
 from ...harness.gradients.straight_through import straight_through
 from ..private_random import RandomState
-from .drawn import apart, sampled
 from .entry import Entry
 from .outputs import SMALLEST
+from .score import Score
 from .translator.interpreter import Interpreter
-from .translator.node import UntranslatableError
 from .translator.pair import Pair
-from .translator.translate import first_line
 
 Strategy = Literal["direct", "vmap", "loop"]
-_AGREE = 1e-5
 
 
 class TorchTwin(nn.Module):
@@ -37,6 +33,8 @@ class TorchTwin(nn.Module):
         logarithm: bool = False,
         complement: int | None = None,
         one_by_one: bool = False,
+        score: Score | None = None,
+        features: bool = False,
     ) -> None:
         super().__init__()
         self.entry = entry
@@ -54,6 +52,10 @@ class TorchTwin(nn.Module):
         """Whether the graph draws: each forward has draws of its own, and torch's global generator stays as it is."""
         self.one_by_one = one_by_one
         """Whether a sample may decide what the graph runs, so that no two can be run together."""
+        self.score = score
+        """The rejection score, the last column of what the graph answers."""
+        self.has_features = features
+        """Whether the graph answers, after everything else, with what its last layer takes."""
         self._state = RandomState(torch.device("cpu"))
         self.strategy: Strategy = "direct"
         self.device = torch.device("cpu")
@@ -88,29 +90,47 @@ class TorchTwin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pseudo-logits in float32, on the device of x, with the exact gradient."""
-        return self._answer(self.entry(x.to(self.device)), x.device, bpda=False)
+        return self._logits(self.columns(x, bpda=False))
 
     def bpda(self, x: Tensor) -> Tensor:
         """The same values with the gradient of the operators' surrogates."""
-        return self._answer(self.entry(x.to(self.device)), x.device, bpda=True)
+        return self._logits(self.columns(x, bpda=True))
 
-    def _answer(self, values: Tensor, home: torch.device, *, bpda: bool) -> Tensor:
-        values = values.to(self.dtype)
+    def with_rejection(self, x: Tensor, *, bpda: bool) -> tuple[Tensor, Tensor]:
+        """Pseudo-logits (N, K) and the excess of the rejection score (N,) from one forward.
+
+        Raises: ValueError: there is no rejection score.
+        """
+        if self.score is None:
+            raise ValueError("this twin has no rejection score")
+        columns = self.columns(x, bpda=bpda)
+        return self._logits(columns), self.score.of_twin(columns[:, -1]).to(self.answers)
+
+    def features(self, x: Tensor, *, bpda: bool) -> Tensor:
+        """What the last layer takes, (N, F), with its gradient to x (N, ...)."""
+        return self.columns(x, bpda=bpda, features=True).to(self.answers)
+
+    def columns(self, x: Tensor, *, bpda: bool, features: bool = False) -> Tensor:
+        """(N, ...) in the caller's units -> (N, columns) of the graph, on the device of x."""
+        values = self.entry(x.to(self.device)).to(self.dtype)
         with self._precise():
-            scores = self.scores(values, self.strategy, bpda=bpda)
-        scores = scores.to(device=home, dtype=self.answers)
+            return self.scores(values, self.strategy, bpda=bpda, features=features).to(x.device)
+
+    def _logits(self, columns: Tensor) -> Tensor:
+        scores = (columns if self.score is None else columns[:, :-1]).to(self.answers)
         if self.complement is not None:
-            columns = [scores, torch.zeros_like(scores)]
-            scores = torch.cat(columns[:: 1 if self.complement else -1], dim=1)
+            both = [scores, torch.zeros_like(scores)]
+            scores = torch.cat(both[:: 1 if self.complement else -1], dim=1)
         return scores.clamp(min=SMALLEST).log() if self.logarithm else scores
 
-    def _run(self, values: Tensor, bpda: bool) -> Tensor:
-        if self.whole is None:
-            scores: Tensor = self.graph(values, bpda=bpda)
-        else:
-            # Rounding the pixels is the first obstacle: no exact gradient passes it, so both kinds are the same.
-            scores = self.graph(self._given(values, self.whole), bpda=True)
-        return scores
+    def _run(self, values: Tensor, bpda: bool, features: bool) -> Tensor:
+        # Rounding the pixels is the first obstacle: no exact gradient passes it, so both kinds are the same.
+        given = values if self.whole is None else self._given(values, self.whole)
+        answers = self.graph.answers(given, bpda=bpda or self.whole is not None)
+        columns = answers[-1:] if features else answers[:-1] if self.has_features else answers
+        if len(columns) == 1:
+            return columns[0]
+        return torch.cat([answer.reshape(len(values), -1).to(self.dtype) for answer in columns], dim=1)
 
     def _given(self, values: Tensor, whole: torch.dtype) -> Pair:
         """What the deployed forward makes of the input: whole numbers, straight-through."""
@@ -118,18 +138,18 @@ class TorchTwin(nn.Module):
         rounded = values.detach().round().clamp(limits.min, limits.max)
         return Pair(rounded.to(whole), straight_through(rounded, values))
 
-    def scores(self, values: Tensor, strategy: Strategy, *, bpda: bool = False) -> Tensor:
-        """(N, K) of the graph on (N, ...) in units of the file."""
+    def scores(self, values: Tensor, strategy: Strategy, *, bpda: bool = False, features: bool = False) -> Tensor:
+        """(N, columns) of the graph on (N, ...) in units of the file."""
         with self._state.private() if self.random else nullcontext():
-            return self._scores(values, strategy, bpda)
+            return self._scores(values, strategy, bpda, features)
 
-    def _scores(self, values: Tensor, strategy: Strategy, bpda: bool) -> Tensor:
+    def _scores(self, values: Tensor, strategy: Strategy, bpda: bool, features: bool) -> Tensor:
         count = values.shape[0]
         if strategy == "direct":
-            return self._run(values, bpda).reshape(count, -1)
+            return self._run(values, bpda, features).reshape(count, -1)
         if strategy == "vmap":
             each: Callable[[Tensor], Tensor] = torch.func.vmap(
-                lambda one: self._run(one.unsqueeze(0), bpda).reshape(-1),
+                lambda one: self._run(one.unsqueeze(0), bpda, features).reshape(-1),
                 randomness="different" if self.random else "error",
             )
             return each(values)
@@ -140,56 +160,5 @@ class TorchTwin(nn.Module):
             missing = size - chunk.shape[0]
             if missing:
                 chunk = torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])])
-            pieces.append(self._run(chunk, bpda).reshape(size, -1)[: size - missing])
+            pieces.append(self._run(chunk, bpda, features).reshape(size, -1)[: size - missing])
         return torch.cat(pieces)
-
-
-def _options(twin: TorchTwin) -> tuple[Strategy, ...]:
-    """Ways to run several samples at once that are worth trying, the fastest first."""
-    # A larger fixed batch may be written into a Reshape, which a few samples cannot tell: those stay in the loop.
-    if twin.batch not in (None, 1) or twin.one_by_one:
-        return ()
-    # under vmap every sample has draws of its own, as if it were alone
-    return ("vmap",) if twin.graph.shared_draws else ("direct", "vmap")
-
-
-def _answers(twin: TorchTwin, values: Tensor, strategy: Strategy) -> Tensor:
-    """(N, K), or (draws, N, K) of a graph that draws."""
-    return sampled(lambda: twin.scores(values, strategy)) if twin.random else twin.scores(values, strategy)
-
-
-def _agrees(found: Tensor, reference: Tensor, random: bool) -> bool:
-    if found.shape != reference.shape:
-        return False
-    scale = float(reference.abs().nan_to_num(0.0).max()) if reference.numel() else 0.0
-    if random:
-        return apart(found, reference) <= _AGREE * max(scale, 1.0)
-    return torch.allclose(found, reference, rtol=0.0, atol=_AGREE * max(scale, 1.0), equal_nan=True)
-
-
-@torch.no_grad()
-def choose_strategy(twin: TorchTwin, x: Tensor) -> int:
-    """Run the twin on samples one file batch after the other, then in the fastest way that gives the same; returns K.
-
-    Raises: UntranslatableError.
-    """
-    values = twin.entry(x.to(twin.device)).to(twin.dtype)
-    try:
-        reference = _answers(twin, values, "loop")
-    except UntranslatableError:
-        raise
-    except Exception as error:
-        raise UntranslatableError(f"the twin failed: {first_line(error)}") from error
-    twin.strategy = "loop"
-    for option in _options(twin):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                found = _answers(twin, values, option)
-        except Exception:
-            # a graph that insists on batch 1 fails in many ways; the next strategy is tried
-            continue
-        if _agrees(found, reference, twin.random):
-            twin.strategy = option
-            break
-    return int(reference.shape[-1])

@@ -1,25 +1,27 @@
 """A frozen module that answers: evaluation mode, private randomness, one kind of output."""
 
 import copy as copying
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...harness.classifier import Forward, GradientKind
-from ...harness.errors import ModelError, RobcheckError
+from ...harness.errors import ModelError
 from ...harness.model_info import ModelInfo
 from ..effects import DRAWS
 from ..preprocessing import Preprocessing
-from ..private_random import RandomState
-from .borrowed import as_deployed, without_histories
+from ..rejection import Declared
+from .asked import Answers, Asked
 from .double import InDouble
+from .features import last_layer, taking
 from .gradient.eager import eagerly
 from .gradient.scan import watched
 from .gradient.soft_forward import SAMPLES, Around, SoftForward
-from .output import as_logits, checked, output_kind, unpacked
-from .weights import first_line
+from .output import as_logits, output_kind
 
 _UNSEEN = {"unseen operations": "the module fails when it is watched, so any operation may stop a gradient"}
 
@@ -28,16 +30,21 @@ class TorchClassifier:
     """A frozen module behind the Classifier contract."""
 
     def __init__(
-        self, module: nn.Module, *, preprocessing: Preprocessing, info: ModelInfo, borrowed: bool = False
+        self,
+        module: nn.Module,
+        *,
+        preprocessing: Preprocessing,
+        info: ModelInfo,
+        borrowed: bool = False,
+        wanted: Declared | None = None,
     ) -> None:
         self.preprocessing = preprocessing
+        self._wanted = wanted
         self._module = module
-        self._borrowed = borrowed
         self._info = info
         self._device = torch.device(info.device)
-        types = {weight.dtype for weight in module.parameters() if weight.is_floating_point()}
-        self._dtype = types.pop() if len(types) == 1 else torch.float32
-        self._random = RandomState(self._device)
+        self._asked = Asked(module, self._device, borrowed=borrowed, wanted=wanted)
+        self._random = self._asked.random
         self._undecided = True
         self._sample: Tensor | None = None
         self._last = ""
@@ -54,13 +61,17 @@ class TorchClassifier:
         Raises:
             ModelError: the module fails on x, or its output is no (N, K) scores.
         """
+        return self._of_logits(self._deployed(x))
+
+    def _deployed(self, x: Tensor) -> Tensor:
+        """The columns of `_forward` without a gradient."""
         first = self._sample is None and x.dim() > 1 and len(x)
         with torch.no_grad():
             if not first:
                 return self._forward(x)
-            scores = self._scores(self.preprocessing(x.to(self._device)))
+            answers = self._answers(self.preprocessing(x.to(self._device)))
         self._look(x)
-        return self._settled(scores, x).to(x.device)
+        return self._settled(answers, x).to(x.device)
 
     def differentiable(self, gradient: GradientKind = "exact") -> Forward:
         """The same forward with autograd intact to x.
@@ -68,9 +79,24 @@ class TorchClassifier:
         "bpda": with stand-ins for operations that stop a gradient, as far as they change no bit of the answer on the
         first samples; otherwise, says a note, the exact gradient.
         """
-        if gradient == "bpda" and self._soft.offered(self._sample):
-            return self._soft
-        return self._forward
+        columns = self._differentiable(gradient)
+        return columns if self._wanted is None else lambda x: self._of_logits(columns(x))
+
+    def _differentiable(self, gradient: GradientKind) -> Callable[[Tensor], Tensor]:
+        return self._soft if gradient == "bpda" and self._soft.offered(self._sample) else self._forward
+
+    def _of_logits(self, columns: Tensor) -> Tensor:
+        return columns if self._wanted is None else columns[:, :-1]
+
+    def features(self, gradient: GradientKind = "exact") -> Forward | None:
+        """What the last linear layer takes, (N, F); None where no such layer makes the scores of the first batch."""
+        if self._sample is None:
+            return None
+        before = self._random.state
+        with torch.no_grad():
+            layer = last_layer(self._module, partial(self._forward, self._sample), self._info.classes)
+        self._random.state = before
+        return None if layer is None else taking(layer, self._module, self._differentiable(gradient))
 
     def double(self) -> Forward | None:
         """The forward of a copy in float64 throughout, for float64 x; None where the module cannot be copied."""
@@ -78,25 +104,31 @@ class TorchClassifier:
             module = copying.deepcopy(self._module).double()
         except Exception:  # a module may hold anything
             return None
-        twin = TorchClassifier(module, preprocessing=self.preprocessing, info=self._info, borrowed=self._borrowed)
-        twin._dtype, kind = torch.float64, self._info.output
+        twin = TorchClassifier(
+            module,
+            preprocessing=self.preprocessing,
+            info=self._info,
+            borrowed=self._asked.borrowed,
+            wanted=self._wanted,
+        )
+        twin._asked.dtype, kind = torch.float64, self._info.output
 
         def forward(x: Tensor) -> Tensor:
             with eagerly(module):
-                scores = twin._scores(twin.preprocessing(x.to(twin._device)), lambda _: InDouble())
+                scores = twin._answers(twin.preprocessing(x.to(twin._device)), lambda _: InDouble()).scores
             return as_logits(scores, kind).to(x.device)
 
         return forward
 
     def own_units(self, x: Tensor) -> Tensor:
         """The logits (N, K) for x as the module itself wants it, past the preprocessing."""
-        return self._scores(x.to(self._device)).float().to(x.device)
+        return self._answers(x.to(self._device)).scores.float().to(x.device)
 
     def _look(self, x: Tensor) -> None:
         """Watch the module for operations that stop a gradient; what it answers and draws meanwhile does not count."""
         self._sample = x[:SAMPLES].detach().clone()
         before = self._random.state
-        watch = watched(lambda x, around: self._scores(self.preprocessing(x.to(self._device)), around), x, self._module)
+        watch = watched(self._watched, x, self._module)
         self._random.state = before
         found, self._last = (_UNSEEN, "") if watch is None else (watch.found, watch.last)
         update: dict[str, Any] = {
@@ -105,50 +137,33 @@ class TorchClassifier:
         }
         self._info = self._info.model_copy(update=update)
 
+    def _watched(self, x: Tensor, around: Around) -> Tensor:
+        return self._answers(self.preprocessing(x.to(self._device)), around).scores
+
     def _note(self, *notes: str) -> None:
         new = (note for note in notes if note not in self._info.notes)
         self._info = self._info.model_copy(update={"notes": (*self._info.notes, *new)})
 
     def _forward(self, x: Tensor, around: Around = nullcontext) -> Tensor:
+        """The logits (N, K), and the excess over the rejection threshold as one more column where one is declared."""
         if x.dim() < 2:
             raise ModelError(f"samples of shape {tuple(x.shape)} are no batch: give (N, C, H, W) or (N, D)")
-        scores = self._scores(self.preprocessing(x.to(self._device)), around)
-        return self._settled(scores, x).to(x.device)
+        answers = self._answers(self.preprocessing(x.to(self._device)), around)
+        return self._settled(answers, x).to(x.device)
 
-    def _scores(self, inputs: Tensor, around: Around = nullcontext) -> Tensor:
-        """The module's own (N, K) output, whatever it is packed in."""
-        # A copy, because somebody else's code may change its input in place.
-        own = inputs.to(self._dtype).clone()
-        try:
-            with (
-                self._random.private(),
-                without_histories(self._module),
-                as_deployed(self._module) if self._borrowed else nullcontext(),
-                # TF32 rounds differently for different batch sizes, which no check could tell from a defect.
-                torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-                if self._device.type == "cuda"
-                else nullcontext(),
-                around(own),
-            ):
-                raw = self._module(own)
-        except (RobcheckError, torch.OutOfMemoryError, MemoryError):
-            raise
-        except (Exception, SystemExit) as error:  # somebody else's code
-            raise ModelError(
-                f"{self._info.name} fails on an input of shape {tuple(inputs.shape)} ({first_line(error)}): "
-                "check the shape of the samples, --layout and the model's code"
-            ) from error
-        scores, origin = unpacked(raw)
-        scores = checked(scores, samples=len(inputs), name=self._info.name, classes=self._info.classes)
-        if origin:
-            self._note(origin)
-        return scores
+    def _answers(self, inputs: Tensor, around: Around = nullcontext) -> Answers:
+        """The module's own output for its own units, whatever it is packed in."""
+        answers = self._asked(inputs, around, name=self._info.name, classes=self._info.classes)
+        self._note(*answers.notes)
+        return answers
 
-    def _settled(self, scores: Tensor, x: Tensor) -> Tensor:
+    def _settled(self, answers: Answers, x: Tensor) -> Tensor:
         """Logits from scores; the first batch without a NaN decides which kind they are."""
+        scores = answers.scores
         if self._undecided and len(scores) and not bool(scores.isnan().any()):
             self._decide(scores.detach(), x)
-        return as_logits(scores.float(), self._info.output)
+        logits = as_logits(scores.float(), self._info.output)
+        return logits if answers.excess is None else torch.cat([logits, answers.excess.float()[:, None]], dim=1)
 
     def _decide(self, scores: Tensor, x: Tensor) -> None:
         kind = output_kind(scores, self._last)

@@ -5,12 +5,14 @@ from typing import Literal
 
 from torch import nn
 
-from ...harness.model_info import ModelInfo, Twin
+from ...harness.model_info import ModelInfo, Rejection, Twin
 from ..device import lies_on, resolve_device
 from ..preprocessing import Layout, Preprocessing
+from ..rejection import declared
 from .borrowed import as_deployed, copied, settle, tell_training
 from .classifier import TorchClassifier
 from .gradient.parts import suspicious_parts
+from .rejecting import RejectingTorchClassifier
 from .weights import state_sha256
 
 Trust = Literal["data-only", "executes model code"]
@@ -31,6 +33,8 @@ def wrap_module(
     trust: Trust = "executes model code",
     notes: tuple[str, ...] = (),
     copy: bool = True,
+    reject_output: str | int | None = None,
+    reject_above: float | None = None,
 ) -> TorchClassifier:
     """The module behind the Classifier contract; the caller's own module stays as it is.
 
@@ -44,13 +48,16 @@ def wrap_module(
         input_range: the range that the module expects; None is `bounds`.
         layout: "nhwc" if the module wants (N, H, W, C); callers always give (N, C, H, W).
         copy: False for a module that nobody else uses, which may be moved and switched for good.
+        reject_output: key, field or place of the output that says when the module refuses to answer; it is then a
+            `RejectingClassifier`.
+        reject_above: what that output has to exceed.
 
     Raises:
-        UsageError: the preprocessing contradicts itself.
+        UsageError: the preprocessing or the rejection contradicts itself.
         DeviceError: the device is not there.
     """
     preprocessing = Preprocessing(bounds=bounds, input_range=input_range, mean=mean, std=std, layout=layout)
-    device = resolve_device(device)
+    device, wanted = resolve_device(device), declared(reject_output, reject_above)
     digest = sha256 or state_sha256(module)
     found = list(notes)
     borrowed = copy and lies_on(module, device)
@@ -74,7 +81,9 @@ def wrap_module(
         twin=Twin(available=True, reason="the module itself"),
         trust=trust,
         notes=tuple(found),
+        rejection=None if wanted is None else Rejection(output=str(wanted.output), above=wanted.above),
     )
     if not borrowed:
         module = module.to(device)
-    return TorchClassifier(module, preprocessing=preprocessing, info=info, borrowed=borrowed)
+    kind = TorchClassifier if wanted is None else RejectingTorchClassifier
+    return kind(module, preprocessing=preprocessing, info=info, borrowed=borrowed, wanted=wanted)

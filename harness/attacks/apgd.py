@@ -18,6 +18,7 @@ from .apgd_l1 import ascend_l1
 from .best import Best
 from .dead_gradient import usable
 from .diversified import diversified_start
+from .momentum import Momentum
 from .spec import AttackConfig
 from .starts import starts
 
@@ -35,6 +36,9 @@ class APGD(AttackConfig):
     targets: int = Field(0, ge=0, description="aim at this many wrong classes in turn, likeliest first; 0: untargeted")
     restarts: int = Field(1, ge=1, description="starts per target, each for what still stands")
     start: Literal["random", "diversified"] = Field("random", description="where each restart begins")
+    momentum: float = Field(
+        0.0, ge=0, le=1, description="share of the accumulated gradient that is kept, beside the inertia of the points"
+    )
 
 
 def apgd(problem: Problem, config: APGD) -> Tensor:
@@ -43,12 +47,13 @@ def apgd(problem: Problem, config: APGD) -> Tensor:
     for start in starts(problem, best, config):
         part, first = start.problem, start.step
         if part.ball.norm == "l1":
-            ascend_l1(part, start.objective, config.steps, best, start.index, first)
+            steps, momentum = config.steps, config.momentum
+            ascend_l1(part, start.objective, best, start.index, first, steps=steps, momentum=momentum)
             continue
         diversified = config.start == "diversified"
         x = diversified_start(part, first) if diversified else part.ball.random_start(part.stream, first)
-        _ascend(part, start.objective, config.steps, best, start.index, x, first + 2)
-    return best.x
+        _ascend(part, start.objective, config, best, start.index, x, first + 2)
+    return best.proposals()
 
 
 @dataclass
@@ -88,12 +93,12 @@ class _State:
 
 
 def _ascend(
-    problem: Problem, objective: Objective, steps: int, best: Best, index: Tensor, start: Tensor, first: int
+    problem: Problem, objective: Objective, config: APGD, best: Best, index: Tensor, start: Tensor, first: int
 ) -> None:
-    state = _State.begin(start, problem.ball.reach)
-    checkpoints = _checkpoints(steps)
+    state, momentum = _State.begin(start, problem.ball.reach), Momentum.begin(config.momentum, start)
+    checkpoints = _checkpoints(config.steps)
     window_start = 0
-    for k in range(steps):
+    for k in range(config.steps):
         answer = problem.target.gradient(state.x, objective, first + k)
         fell = best.answer(index, state.x, answer, first + k)
         _remember(state, answer)
@@ -101,19 +106,16 @@ def _ascend(
             keep = (~fell).nonzero().squeeze(1)
             if len(keep) == 0:
                 return
-            problem, objective, index, state = (
-                problem.select(keep),
-                objective.select(keep),
-                index[keep],
-                state.select(keep),
-            )
+            problem, objective, index = problem.select(keep), objective.select(keep), index[keep]
+            state, momentum = state.select(keep), momentum.select(keep)
             answer = Answer(answer.loss[keep], answer.gradient[keep], answer.score[keep], answer.broken[keep])
         gradient = answer.gradient
         if k in checkpoints:
             gradient = _shrink(state, gradient, k - window_start)
+            momentum.forget(state.reduced)
             window_start = k
-        _move(problem, state, usable(gradient, problem, first + k), first_step=k == 0)
-    best.settle(problem, index, state.x, first + steps)
+        _move(problem, state, momentum(usable(gradient, problem, first + k)), first_step=k == 0)
+    best.settle(index, state.x, first + config.steps)
 
 
 def _remember(state: _State, answer: Answer) -> None:

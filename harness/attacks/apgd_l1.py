@@ -12,6 +12,7 @@ from ..losses import finite
 from ..target import Answer, Problem
 from .best import Best
 from .dead_gradient import usable
+from .momentum import Momentum
 
 _FIRST_SPARSITY = 0.2
 _SHRINK = 1.5
@@ -19,13 +20,15 @@ _LEAST_STEP = 0.1
 _SPARSER = 0.95
 
 
-def ascend_l1(problem: Problem, objective: Objective, steps: int, best: Best, index: Tensor, first: int) -> None:
+def ascend_l1(
+    problem: Problem, objective: Objective, best: Best, index: Tensor, first: int, *, steps: int, momentum: float
+) -> None:
     """One start; whatever is found inside the true radius is reported to `best`."""
     x = problem.ball.with_eps(3 * problem.ball.eps).random_start(problem.stream, first)
     for radius, begin, end in ((3.0, 0.0, 0.3), (2.0, 0.3, 0.6), (1.0, 0.6, 1.0)):
         wide = problem.ball.with_eps(radius * problem.ball.eps)
         inner = Problem(problem.x, problem.goal, wide, problem.target, problem.stream)
-        climb = _Climb(inner, objective, wide.project(x), index)
+        climb = _Climb(inner, objective, wide.project(x), index, momentum)
         count = max(1, round(end * steps) - round(begin * steps))
         x = climb.run(count, best if radius == 1.0 else None, first + 2 + round(begin * steps))
 
@@ -33,8 +36,9 @@ def ascend_l1(problem: Problem, objective: Objective, steps: int, best: Best, in
 class _Climb:
     """Sparse sign steps in one radius; every step sets the next sparsity and step size by the best point so far."""
 
-    def __init__(self, problem: Problem, objective: Objective, x: Tensor, index: Tensor) -> None:
+    def __init__(self, problem: Problem, objective: Objective, x: Tensor, index: Tensor, momentum: float) -> None:
         self.problem, self.objective, self.index, self.x = problem, objective, index, x
+        self.momentum = Momentum.begin(momentum, x)
         self.best_x, self.best_gradient = x.clone(), torch.zeros_like(x)
         self.best_loss = torch.full_like(problem.ball.eps, float("-inf"))
         self.used = torch.full_like(problem.ball.eps, float(x[0].numel()))
@@ -54,12 +58,13 @@ class _Climb:
                 alive[some] = ~best.answer(self.index[some], self.x[some], answer, first + k)
             self._remember(some, answer)
             gradient = self._adapt(some, answer.gradient) if k > 0 else answer.gradient
-            direction = steepest(usable(gradient, part, first + k), "l1", self.sparsity[some].floor())
+            gradient = self.momentum(usable(gradient, part, first + k), some)
+            direction = steepest(gradient, "l1", self.sparsity[some].floor())
             moved = self.x[some] + per_sample(self.step[some], direction) * direction
             self.x[some] = part.ball.project(moved)
         last = alive.nonzero().squeeze(1)
         if best is not None:
-            best.settle(self.problem.select(last), self.index[last], self.x[last], first + steps)
+            best.settle(self.index[last], self.x[last], first + steps)
         return self.best_x
 
     def _remember(self, some: Tensor, answer: Answer) -> None:
@@ -80,4 +85,5 @@ class _Climb:
         self.step[some] = torch.where(sparser, eps, (self.step[some] / _SHRINK).clamp(min=_LEAST_STEP * eps))
         wide = per_sample(sparser, gradient)
         self.x[some] = torch.where(wide, self.best_x[some], self.x[some])
+        self.momentum.velocity[some] = torch.where(wide, 0.0, self.momentum.velocity[some])
         return torch.where(wide, self.best_gradient[some], gradient)

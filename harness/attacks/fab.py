@@ -130,7 +130,7 @@ def _approach(
             problem, objective, index, x = problem.select(keep), objective.select(keep), index[keep], x[keep]
             if len(keep) == 0:
                 return
-    closest.settle(problem, index, x, first + config.steps)
+    closest.settle(index, x, first + config.steps)
 
 
 def _step(problem: Problem, config: FAB, x: Tensor, answer: Answer, at_sample: Tensor, step: int) -> Tensor:

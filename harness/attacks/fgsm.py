@@ -32,9 +32,9 @@ def fgsm(problem: Problem, config: FGSM) -> Tensor:
     x = problem.x
     if config.random_start:
         x = ball.with_eps(ball.eps / 2).random_start(problem.stream, 0)
-    answer = problem.target.gradient(x, Objective(config.loss, problem.goal), 0)
+    answer = problem.target.gradient(x, Objective(config.loss, problem.goal, guide=problem.guide(0)), 0)
     best.answer(everyone, x, answer, 0)
     gradient = usable(answer.gradient, problem, 0)
     size = per_sample(ball.reach / 2 if config.random_start else ball.reach, x)
-    best.settle(problem, everyone, ball.project(x + size * steepest(gradient, ball.norm)), 1)
-    return best.x
+    best.settle(everyone, ball.project(x + size * steepest(gradient, ball.norm)), 1)
+    return best.proposals()

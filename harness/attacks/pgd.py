@@ -18,6 +18,7 @@ from ..target import Problem
 from .best import Best
 from .dead_gradient import usable
 from .diversified import diversified_start
+from .momentum import Momentum
 from .spec import AttackConfig
 from .starts import starts
 
@@ -43,7 +44,7 @@ def pgd(problem: Problem, config: PGD) -> Tensor:
     for start in starts(problem, best, config):
         x = _first_point(start.problem, config, start.number, start.step)
         _climb(start.problem, start.objective, config, best, start.index, x, start.step)
-    return best.x
+    return best.proposals()
 
 
 def _first_point(problem: Problem, config: PGD, restart: int, step: int) -> Tensor:
@@ -57,16 +58,12 @@ def _first_point(problem: Problem, config: PGD, restart: int, step: int) -> Tens
 def _climb(
     problem: Problem, objective: Objective, config: PGD, best: Best, index: Tensor, x: Tensor, first: int
 ) -> None:
-    velocity = torch.zeros_like(x)
+    momentum = Momentum.begin(config.momentum, x)
     for k in range(config.steps):
         answer = problem.target.gradient(x, objective, first + 2 + k)
         fell = best.answer(index, x, answer, first + 2 + k)
         # A zero or NaN gradient still moves: a random direction is a better question than the same one again.
-        gradient = usable(answer.gradient, problem, first + k)
-        if config.momentum > 0:
-            scale = per_sample(gradient.flatten(1).abs().mean(dim=1), gradient).clamp(min=1e-12)
-            velocity = config.momentum * velocity + gradient / scale
-            gradient = velocity
+        gradient = momentum(usable(answer.gradient, problem, first + k))
         size = step_size(config, k)
         sparsity = 0.05 * gradient[0].numel() * torch.ones(len(x), device=x.device)
         x = problem.ball.project(
@@ -79,10 +76,10 @@ def _climb(
         if bool(fell.any()):
             keep = (~fell).nonzero().squeeze(1)
             problem, objective, index = problem.select(keep), objective.select(keep), index[keep]
-            x, velocity = x[keep], velocity[keep]
+            x, momentum = x[keep], momentum.select(keep)
             if len(keep) == 0:
                 return
-    best.settle(problem, index, x, first)
+    best.settle(index, x, first)
 
 
 def step_size(config: PGD, k: int) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from ..decision import TWO_TERMS
 from ..geometry import Norm
 from ..target import Problem
 
@@ -23,7 +24,8 @@ class AttackConfig(BaseModel):
         """Forward and backward passes per sample that no run exceeds by more than a few; for time left and budgets."""
         steps, queries = getattr(self, "steps", 1), getattr(self, "queries", None)
         starts = max(1, getattr(self, "targets", 0)) * getattr(self, "restarts", 1)
-        return queries if queries is not None else starts * (2 * steps + 1) + 1
+        each = 4 if getattr(self, "loss", "") in TWO_TERMS else 2
+        return queries if queries is not None else starts * (each * steps + 1) + 1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..decision import LossName, Objective
+from ..decision import MATCHING_LOSSES, LossName, Objective
 from ..target import Problem
 from .best import Best
 from .target_classes import likely_targets
@@ -37,7 +37,7 @@ class Repeated(Protocol):
 
     @property
     def targets(self) -> int:
-        """How many wrong classes to aim at; 0 is untargeted, as is a goal that names its own class."""
+        """How many wrong classes to aim at; 0 is untargeted, as is a goal that names its class, and what matches."""
         ...
 
     @property
@@ -54,7 +54,8 @@ class Repeated(Protocol):
 def starts(problem: Problem, best: Best, config: Repeated) -> Iterator[Start]:
     """Every start in turn, for what `best` has not broken yet: all targets, likeliest first, then again per restart."""
     classes = None
-    if config.targets > 0 and problem.goal.targets is None:
+    matching = config.loss in MATCHING_LOSSES
+    if config.targets > 0 and problem.goal.targets is None and not matching:
         classes = likely_targets(problem, config.targets)
     rounds = 1 if classes is None else classes.shape[1]
     for number in range(rounds * config.restarts):
@@ -63,4 +64,6 @@ def starts(problem: Problem, best: Best, config: Repeated) -> Iterator[Start]:
             return
         part = problem.select(index)
         toward = None if classes is None else classes[index, number % rounds]
-        yield Start(number, part, index, Objective(config.loss, part.goal, toward), number * (config.steps + SPARE))
+        guide = part.guide(number) if matching else None
+        objective = Objective(config.loss, part.goal, toward, guide=guide)
+        yield Start(number, part, index, objective, number * (config.steps + SPARE))

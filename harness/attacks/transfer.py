@@ -15,14 +15,16 @@ from ..geometry import per_sample, steepest
 from ..target import Problem
 from .best import Best
 from .dead_gradient import usable
+from .momentum import Momentum
 from .spec import AttackConfig
 
 
 class Transfer(AttackConfig):
-    """MI-FGSM on a source that the evaluation provides: the bare model without its defenses, or a trained surrogate."""
+    """MI-FGSM on a source that the evaluation provides: the bare model without its defenses, a surrogate trained on the
+    data, or a student trained on the target's answers."""
 
     attack: Literal["transfer"] = "transfer"
-    source: Literal["twin", "surrogate"] = Field("surrogate", description="what the points are crafted on")
+    source: Literal["twin", "surrogate", "student"] = Field("surrogate", description="what the points are crafted on")
     steps: int = Field(50, ge=1, description="gradient steps on the source")
     momentum: float = Field(1.0, ge=0, le=1, description="share of the accumulated gradient that is kept")
 
@@ -34,13 +36,12 @@ def transfer(problem: Problem, config: Transfer) -> Tensor:
         return best.x
     everyone = torch.arange(len(problem.x), device=problem.x.device)
     objective = Objective("margin", problem.goal)
-    x, velocity = ball.random_start(problem.stream, 0), torch.zeros_like(problem.x)
+    x, momentum = ball.random_start(problem.stream, 0), Momentum.begin(config.momentum, problem.x)
     for k in range(config.steps + 1):
         answer = problem.target.gradient(x, objective, k)
         best.see(everyone, x, answer.score, answer.broken)
-        gradient = usable(answer.gradient, problem, k)
-        velocity = config.momentum * velocity + gradient / per_sample(gradient.flatten(1).abs().sum(dim=1), gradient)
+        direction = momentum(usable(answer.gradient, problem, k))
         size = per_sample(2.5 * ball.reach / config.steps, x)
         sparsity = 0.05 * x[0].numel() * torch.ones(len(x), device=x.device)
-        x = ball.project(x + size * steepest(velocity, ball.norm, sparsity))
-    return best.x
+        x = ball.project(x + size * steepest(direction, ball.norm, sparsity))
+    return best.proposals()

@@ -6,20 +6,50 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import UsageError
-from ..pipeline import Stage
+from ..stage import Stage
+from .adversarial_transformation import AdversarialTransformation
+from .bit_depth import BitDepth
+from .gaussian_noise import GaussianNoise
 from .jpeg import Jpeg
+from .manifold import Manifold
+from .median import Median
+from .random_crop import RandomCrop
 from .resize_pad import ResizePad
+from .spec import FrontStage
+from .thermometer import Thermometer
+from .total_variation import TotalVariation
 
-DEFENSES: dict[str, type[Jpeg] | type[ResizePad]] = {"jpeg": Jpeg, "resize-pad": ResizePad}
+DEFENSES: dict[str, type[FrontStage]] = {
+    "jpeg": Jpeg,
+    "bit-depth": BitDepth,
+    "median": Median,
+    "total-variation": TotalVariation,
+    "resize-pad": ResizePad,
+    "random-crop": RandomCrop,
+    "gaussian-noise": GaussianNoise,
+    "thermometer": Thermometer,
+}
+
+WITH_NETWORK: dict[str, type[FrontStage]] = {
+    "adversarial-transformation": AdversarialTransformation,
+    "manifold": Manifold,
+}
+"""Stages that hold a network of the user's: made in Python, not from a text."""
 
 
 def parse_defense(text: str) -> Stage:
     """The defense that `name:key=value,key=value` describes.
 
     Raises:
-        UsageError: unknown name or key, or a value out of range.
+        UsageError: unknown name or key, a value out of range, or a defense that needs a network.
     """
     name, _, rest = text.partition(":")
+    if name in WITH_NETWORK:
+        made = WITH_NETWORK[name].__name__
+        raise UsageError(
+            f"defense {name!r} holds a network of yours, which no text can name; in Python, give "
+            f"robcheck.evaluate(..., defenses=[{made}(...)]), from robcheck.harness.defenses import {made}"
+        )
     if name not in DEFENSES:
         close = difflib.get_close_matches(name, DEFENSES, n=1)
         hint = f", did you mean {close[0]!r}?" if close else ""

@@ -9,7 +9,9 @@ from .clean_accuracy import clean_accuracy
 from .contract import CONTRACT, examine
 from .incomplete import incomplete
 from .invalid_candidates import invalid_candidates
-from .records import DIFFERENCE, Probe, Records, Unbounded
+from .poor_fit import poor_fit
+from .records import DIFFERENCE, Fit, Probe, Records, Unbounded
+from .rejection import rejection
 from .state_changed import state_changed
 from .unbounded_fails import unbounded_fails
 from .zero_radius import zero_radius
@@ -22,6 +24,7 @@ CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
     invalid_candidates,
     blackbox_beats_whitebox,
     unbounded_fails,
+    poor_fit,
 )
 
 
@@ -30,7 +33,7 @@ def diagnose(records: Records) -> list[Finding]:
     broken = [f for f in examine(records.probe, records.info) if f.severity in ("warning", "severe")]
     found = [finding for check in CHECKS if (finding := check(records)) is not None]
     order = ("severe", "warning", "info", "ok")
-    return sorted([*found, *broken, *attacks_ran(records)], key=lambda f: order.index(f.severity))
+    return sorted([*found, *broken, *attacks_ran(records), *rejection(records)], key=lambda f: order.index(f.severity))
 
 
-__all__ = ["CHECKS", "CONTRACT", "DIFFERENCE", "Probe", "Records", "Unbounded", "diagnose", "examine"]
+__all__ = ["CHECKS", "CONTRACT", "DIFFERENCE", "Fit", "Probe", "Records", "Unbounded", "diagnose", "examine"]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ..gradients.ascent import Ascent, GradientName
+from ..gradients.ascent import Ascent
 from ..model_info import ModelInfo, OutputKind
-from ..results import AttackRecord, PlanEntry
+from ..results import AttackRecord, PlanEntry, RejectionRecord
 
 DIFFERENCE = 1e-4
 """Largest L2 distance of normalised outputs that is one answer. Source: AutoAttack, flag for randomised models."""
@@ -62,6 +62,16 @@ class Probe:
     """Which of the two is random while the other is not; empty when they agree on that."""
     twin_error: str = ""
     """Why the twin could not be compared."""
+    rejection_parity: float | None = None
+    """Largest difference between twin and deployed rejection score; None: the model does not reject."""
+    rejection_excess: float = 0.0
+    """The same less what chance explains."""
+    rejection_scale: float = 1.0
+    """Largest absolute rejection score."""
+    rejection_slack: float = 0.0
+    """`rejection_excess` near the threshold, in units of what is rejected above 0."""
+    cut_rejection: bool = False
+    """Whether no kind of twin has a rejection score with a gradient to its input."""
     no_gradient: str = ""
     """Why there is no differentiable twin; empty when there is one."""
     cut_gradient: str = ""
@@ -83,7 +93,7 @@ class Probe:
     """Why there are no slope errors."""
     ascents: tuple[Ascent, ...] = ()
     """Every kind of gradient that was tried."""
-    used: tuple[GradientName, ...] = ()
+    used: tuple[str, ...] = ()
     """The kinds that the plan uses."""
     accuracy: float = 0.0
     accuracy_samples: int = 0
@@ -96,6 +106,32 @@ class Unbounded:
 
     samples: int
     survived: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a trained network resembles what an attack uses it for."""
+
+    name: str
+    measured: float
+    """On held-out samples: share of equal answers, or root mean square error per number."""
+    threshold: float
+    share: bool
+    """A share of equal answers (more is better) rather than an error (less is better)."""
+
+    @property
+    def good(self) -> bool:
+        """Whether an attack on it can be expected to say something of the target."""
+        return self.measured >= self.threshold if self.share else self.measured <= self.threshold
+
+    @property
+    def text(self) -> str:
+        """What was measured, in words."""
+        return (
+            f"{self.name}: agrees on {self.measured:.0%} of held-out points"
+            if self.share
+            else f"{self.name}: held-out error {self.measured:.3g} per number, bad above {self.threshold:.3g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +152,10 @@ class Records:
     unbounded: Unbounded | None = None
     complete: bool = True
     zero_radii: int = 0
+    fits: dict[str, Fit] = field(default_factory=dict)
+    """Networks that attacks were crafted on, by the label of the gradient that used them."""
     """Samples whose ball is a single point."""
+    rejection: RejectionRecord | None = None
+    """Of a target that may refuse to answer."""
     drift: float = 0.0
     """Between the first samples' answers before and after the attacks, as `Probe.difference`."""

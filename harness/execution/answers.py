@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..model_info import ModelInfo, OutputKind
+from ..model_info import ModelInfo, OutputKind, Rejection
 
 _LEAST = 1.6e-38
 """A smaller float32 probability is zero or denormal."""
@@ -33,6 +33,13 @@ def comparable(scores: Tensor, info: ModelInfo) -> Tensor:
     if info.output == "probabilities" and info.twin.step is not None:
         return torch.softmax(scores, dim=1)
     return functional.log_softmax(scores, dim=1).clamp(min=math.log(max(info.twin.floor, _LEAST)))
+
+
+def comparable_score(excess: Tensor, record: Rejection) -> Tensor:
+    """What twin and deployed model have to agree on, in float64: the rejection score (N,) behind an excess."""
+    if record.unit != "log-odds":
+        return excess.double() + record.above
+    return torch.sigmoid(excess.double() + math.log(record.above / (1 - record.above)))
 
 
 def apart(a: Tensor, b: Tensor) -> Tensor:

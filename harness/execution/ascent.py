@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..decision import Goal, Objective
 from ..geometry import per_sample, steepest
-from ..gradients.ascent import Ascent, GradientName
+from ..gradients.ascent import Ascent
 from ..randomness import Stream
 from ..target import Problem
 from .local import LocalTarget
@@ -44,16 +44,16 @@ def measure(problem: Problem, target: LocalTarget, *, labels_only: bool) -> Asce
     Args:
         labels_only: ask the twin instead, because the deployed scores move only at a flip.
     """
-    name = target.gradient_name
-    if name is None:
+    if target.estimator is None:
         raise ValueError("the target has no gradient")
+    name = target.estimator.label
     try:
         return _measure(problem, target, name, labels_only)
     except Exception as error:  # third-party graphs may raise anything, and a gradient that fails leads nowhere
         return Ascent(gradient=name, samples=len(problem.x), error=first_line(error))
 
 
-def _measure(problem: Problem, target: LocalTarget, name: GradientName, labels_only: bool) -> Ascent:
+def _measure(problem: Problem, target: LocalTarget, name: str, labels_only: bool) -> Ascent:
     climbed = _climbed(problem, target)
     points = [problem.x, climbed, *_strolls(problem)]
     rises = _rises(_deployed(target, problem.goal), points)

@@ -1,7 +1,7 @@
 """The attacks of one evaluation, in order: who is attacked, on what target, and what the replay says."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -9,20 +9,23 @@ from torch import Tensor
 from ..attacks import ATTACKS
 from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
+from ..decision import MATCHING_LOSSES
 from ..diagnosis import Unbounded
-from ..errors import DataError, NoGradientError, UnfinishedError
+from ..errors import DataError, NoGradientError, NotApplicableError, UnfinishedError
 from ..planner import Step
-from ..results import AttackRecord, AttackStatus
+from ..results import AttackRecord, AttackStatus, OperatingPoint, Phase
+from ..target import Problem
 from ..threat import Ball
+from . import scoring
 from .coordinates import Coordinates
+from .guides import guides
 from .job import Job
 from .ledger import CLEAN, Ledger
 from .meter import BudgetExhaustedError, Meter
 from .observer import Observer
+from .refusals import Refusals
 from .scene import Scene, batch_size
 
-SELECTION_DRAWS = 20
-"""Draws that choose among candidates of a random target; the score uses others."""
 CONTROL_SAMPLES = 32
 
 
@@ -38,6 +41,14 @@ class Campaign(Scene):
     """Those of them that every gradient attack had been unable to break."""
     gradients_left: bool = False
     """Whether gradient attacks are still to come."""
+    guidance: dict[str, Tensor] = field(default_factory=dict)
+    """By matching loss, what the model says of the clean samples, (n, F)."""
+    points: list[OperatingPoint] = field(default_factory=list)
+    """Other thresholds of rejection, evaluated."""
+    curve_attacks: list[AttackRecord] = field(default_factory=list)
+    """What ran at further thresholds, for the detector's curve alone."""
+    scored: bool = False
+    """Whether every worst case of a random target has its score from fresh draws."""
 
     @classmethod
     def begin(cls, job: Job, observer: Observer) -> "Campaign":
@@ -54,7 +65,7 @@ class Campaign(Scene):
             pipeline=job.pipeline,
             coordinates=coordinates,
             ball=Ball.create(z, eps, job.norm),
-            ledger=Ledger(job.x, z),
+            ledger=Ledger(job.x),
             meter=Meter(len(job.x), job.budget, observer.passed),
             observer=observer,
             batch=job.batch or batch_size(job.x[0].numel(), job.device),
@@ -67,15 +78,20 @@ class Campaign(Scene):
         self._check_classes(self.job.y, "label")
         if self.job.targets is not None:
             self._check_classes(self.job.targets, "target")
-        self.observer.started(CLEAN, len(rows), len(rows) * (100 if self.pipeline.random else 1))
+        passes = scoring.passes(self, scoring.SCORING_DRAWS + scoring.CONFIRMATION_DRAWS)
+        self.observer.started(CLEAN, len(rows), len(rows) * passes)
+        if self.pipeline.rejects and not self.pipeline.random and self.ledger.refusals is None:
+            self.ledger.refusals = Refusals(self.job.x)
         for block in torch.split(rows, self.block):
-            seen = self.replay(
-                self.job.x[block], block, self.goal(block), phase="clean", draws=100, key=CLEAN, clean=True
-            )
+            seen, rival = scoring.clean(self, block)
             ledger = self.ledger
-            ledger.clean_rate[block], ledger.rate[block] = seen.rate, seen.rate
+            ledger.clean_rate[block], ledger.rate[block] = seen.rate, rival
             ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
             ledger.score[block], ledger.seen[block] = seen.score, True
+            if seen.refused is not None:
+                ledger.clean_refused[block] = seen.refused
+            if ledger.refusals is not None:
+                ledger.refusals.see_clean(block, seen, self.goal(block), self.pipeline.threshold)
             self._advance()
         self.observer.clean(float(self.ledger.clean_rate.mean()), self.classes, len(rows))
 
@@ -111,13 +127,22 @@ class Campaign(Scene):
             if len(rest):
                 self._run(step, rest, record)
 
+    def problem(self, step: Step, rows: Tensor, *, phase: Phase | None = None, ball: Ball | None = None) -> Problem:
+        """What `step` is asked about the samples at `rows`, with the samples that it may imitate."""
+        problem, config = super().problem(step, rows, phase=phase, ball=ball), step.request.config
+        loss = getattr(config, "loss", "")
+        if loss not in MATCHING_LOSSES or phase is not None:
+            return problem  # controls climb losses of their own
+        found = guides(self, loss, rows, getattr(config, "restarts", 1))
+        return replace(problem, guides=found.to(self.job.device))
+
     def unbounded(self, steps: list[Step]) -> Unbounded | None:
         """The gradient attack with the whole box to move in; it has to succeed. A per-feature box has no wider one."""
         step = next((s for s in steps if s.runs and not s.blackbox and s.gradient and _is_direct(s)), None)
         rows = self.spread(self.ledger.right.nonzero().squeeze(1), CONTROL_SAMPLES)
         if step is None or len(rows) == 0 or self.job.targets is not None or self.job.box is not None:
             return None
-        config = PGD(loss="margin", steps=30, restarts=2)
+        config = PGD(loss="joint" if self.pipeline.rejects else "margin", steps=30, restarts=2)
         self.observer.started("control: unbounded", len(rows), len(rows) * step.draws * config.most_passes)
         wide = self.ball.select(rows)
         limit = {
@@ -129,30 +154,28 @@ class Campaign(Scene):
         problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
         try:
             inputs = self.to_input(ATTACKS["pgd"].run(problem, config).cpu(), rows)
-            seen = self.replay(
-                inputs, rows, self.goal(rows), phase="controls", draws=SELECTION_DRAWS, key="unbounded", clean=False
-            )
+            goal, draws = self.goal(rows), scoring.SELECTION_DRAWS
+            seen = self.replay(inputs, rows, goal, phase="controls", draws=draws, key="unbounded", clean=False)
         except Exception:  # third-party code again: a control that cannot even run has failed
             return Unbounded(samples=len(rows), survived=len(rows))
         return Unbounded(samples=len(rows), survived=int((seen.rate >= 0.5).sum()))
 
-    def final_score(self, draws: int) -> None:
-        """Score the chosen candidates of a random target on fresh draws that chose nothing."""
+    def final_score(self) -> None:
+        """Score the worst cases of a random target on fresh draws that chose nothing."""
         if not self.pipeline.random:
             return
-        # The clean sample was scored on fresh draws already: where no attack found anything worse, that score stands.
-        moved = torch.tensor([by is not None for by in self.ledger.by], dtype=torch.bool)
-        rows = (self.ledger.right & moved).nonzero().squeeze(1)
-        self.observer.started("score on fresh draws", len(rows), len(rows) * draws)
+        rows = self.ledger.settle()
+        passes = len(rows) * scoring.passes(self, scoring.SCORING_DRAWS)
+        self.observer.started("score on fresh draws", len(rows), passes)
         for block in torch.split(rows, self.block):
-            seen = self.replay(
-                self.ledger.x[block], block, self.goal(block), phase="replay", draws=draws, key="score", clean=False
-            )
-            self.ledger.rate[block], self.ledger.prediction[block] = seen.rate, seen.label
+            scoring.score(self, self.ledger, block)
             self._advance()
+        self.scored = True
 
     def interrupt(self, steps: list[Step]) -> None:
-        """Write down what the rest of the plan did not do."""
+        """Write down what the rest of the plan did not do; worst cases keep the rate by which they were chosen."""
+        if self.pipeline.random:
+            self.ledger.settle()
         done = {record.name for record in self.records}
         for step in steps:
             if step.request.name not in done and step.runs:
@@ -163,8 +186,7 @@ class Campaign(Scene):
         name, config = step.request.name, step.request.config
         known = record is not None
         record = record or self._record(step, "ok" if len(rows) else "idle", step.reason)
-        surrogate = isinstance(config, Transfer) and config.source == "surrogate"
-        self.observer.started(name, len(rows), len(rows) * (1 if surrogate else step.draws * config.most_passes))
+        self.observer.started(name, len(rows), len(rows) * step.passes(self.job.x[0].numel()))
         before, started = self.meter.totals(), time.perf_counter()
         try:
             for block in torch.split(rows, self.block) if len(rows) else ():
@@ -174,6 +196,8 @@ class Campaign(Scene):
                 self._advance()
         except NoGradientError as error:
             record.status, record.reason = "skipped", str(error)
+        except NotApplicableError as error:
+            record.status, record.reason = "not_applicable", str(error)
         except BudgetExhaustedError:
             record.status, record.reason = "starved", f"the budget of {self.job.budget:,} passes was spent"
         except KeyboardInterrupt:
@@ -186,6 +210,9 @@ class Campaign(Scene):
                 ) from error
             record.status, record.reason = "crashed", _line(error)
         finally:
+            fit = self.trained.fits.get(step.gradient.label) if step.gradient is not None else None
+            if fit is not None and fit.text not in record.reason:
+                record.reason = f"{record.reason}; {fit.text}"
             after = self.meter.totals()
             record.forward += after.forward - before.forward
             record.backward += after.backward - before.backward
@@ -206,10 +233,11 @@ class Campaign(Scene):
         if len(rows) == 0:
             return
         x = self.to_input(z, rows)
-        key = f"select/{step.request.name}"
-        seen = self.replay(x, rows, self.goal(rows), phase="replay", draws=SELECTION_DRAWS, key=key, clean=False)
-        fell = self.ledger.record(rows, x, z, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
+        seen = scoring.selected(self, self.ledger, x, rows, step.request.name)
+        fell = self.ledger.record(rows, x, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
         record.broken += fell
+        if self.ledger.refusals is not None:
+            self.ledger.refusals.see(rows, x, seen, self.goal(rows), self.pipeline.threshold)
         if step.blackbox:
             self.blackbox_falls += fell
             self.blackbox_only += 0 if self.gradients_left else fell
@@ -220,7 +248,7 @@ class Campaign(Scene):
             attack=step.request.config.attack,
             gradient=None
             if step.blackbox or step.gradient is None
-            else step.gradient + (f", {step.draws} draws" if step.draws > 1 else ""),
+            else step.gradient.label + (f", {step.draws} draws" if step.draws > 1 else ""),
             status=status,
             reason=reason,
         )
@@ -248,7 +276,7 @@ class Campaign(Scene):
         if known:
             return known
         self.meter.count("controls", torch.zeros(1, dtype=torch.int64), forward=1)
-        return self.pipeline.classifier.logits(self.inputs(torch.zeros(1, dtype=torch.int64))).shape[1]
+        return self.pipeline.classifier.logits(self.seen(torch.zeros(1, dtype=torch.int64))).shape[1]
 
 
 def _is_direct(step: Step) -> bool:

@@ -9,7 +9,8 @@ from torch import Tensor
 from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
 from ..diagnosis import Probe
-from ..gradients.ascent import Ascent, GradientName
+from ..gradients import AnyEstimator, BpdaIdentity
+from ..gradients.ascent import Ascent
 from ..model_info import ModelInfo
 from ..planner import Request, Step
 from . import ascent, blindness
@@ -22,28 +23,29 @@ def first_look(campaign: Campaign, asker: Asker) -> Probe:
     """Determinism, batches, finite answers, parity, slopes; the campaign's pipeline learns what it needs of them."""
     classifier, device, rows = campaign.pipeline.classifier, campaign.job.device, asker.rows
     probe = asker.probe(campaign.batch)
-    z, coordinates = campaign.ball.x[rows].to(device), campaign.coordinates.select(rows).to(device)
+    coordinates = campaign.coordinates.select(rows).to(device)
+    z = coordinates.from_input(asker.x) if campaign.pipeline.stages else campaign.ball.x[rows].to(device)
     probe = with_slopes(probe, classifier, z, coordinates, campaign.meter, rows)
     campaign.pipeline = replace(campaign.pipeline, noisy_classifier=probe.random, cut_gradient=probe.cut_gradient)
-    campaign.slack = 2 * max(0.0, probe.excess)
+    campaign.slack = 2 * max(0.0, probe.excess, probe.rejection_slack)
     return probe
 
 
-def climbs(campaign: Campaign, names: Sequence[GradientName], *, labels_only: bool) -> tuple[Ascent, ...]:
+def climbs(campaign: Campaign, estimators: Sequence[AnyEstimator], *, labels_only: bool) -> tuple[Ascent, ...]:
     """The ascent of each kind of gradient, on the same samples: right when clean, with room to move."""
     rows = campaign.ledger.standing_rows()
     random = campaign.pipeline.random
     rows = campaign.spread(rows[campaign.ball.eps[rows] > 0], ascent.RANDOM_SAMPLES if random else ascent.SAMPLES)
-    if len(rows) == 0 or not names:
+    if len(rows) == 0 or not estimators:
         return ()
     draws = ascent.GRADIENT_DRAWS if random else 1
     request = Request(name="ascent", config=PGD())
     passes = len(rows) * ascent.STEPS * draws * 2
-    campaign.observer.started("contract: ascent", len(rows), passes * len(names))
+    campaign.observer.started("contract: ascent", len(rows), passes * len(estimators))
     labels = labels_only or campaign.pipeline.classifier.info.output == "labels"
     found = []
-    for name in names:
-        step = Step(request, True, True, name, draws, "")
+    for estimator in estimators:
+        step = Step(request, True, True, estimator, draws, "")
         problem = campaign.problem(step, rows, phase="controls")
         found.append(ascent.measure(problem, campaign.target(step, rows, phase="controls"), labels_only=labels))
     return tuple(found)
@@ -52,7 +54,7 @@ def climbs(campaign: Campaign, names: Sequence[GradientName], *, labels_only: bo
 def with_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Probe:
     """Which gradients the plan uses, and whether the first of them is alive on samples that stand."""
     direct = [s for s in steps if s.runs and not s.blackbox and not isinstance(s.request.config, Transfer)]
-    used = tuple(dict.fromkeys(s.gradient for s in direct if s.gradient))
+    used = tuple(dict.fromkeys(s.gradient.label for s in direct if s.gradient))
     probe = replace(probe, used=used)
     step = next((s for s in steps if s.runs and not s.blackbox and s.gradient), None)
     rows = campaign.spread(campaign.ledger.standing_rows(), SAMPLES)
@@ -69,7 +71,7 @@ def _with_long_steps(campaign: Campaign, step: Step, rows: Tensor, probe: Probe)
     info = campaign.pipeline.classifier.info
     needed = bool(info.obstacles) or not probe.slope_errors
     silent = probe.random or probe.gradient_error or "labels" in (probe.looks_like, info.output)
-    if not needed or silent or campaign.pipeline.stages or step.gradient == "bpda-identity":
+    if not needed or silent or campaign.pipeline.stages or isinstance(step.gradient, BpdaIdentity):
         return probe
     chosen = campaign.spread(rows, blindness.SAMPLES)
     problem = campaign.problem(step, chosen, phase="controls")
@@ -95,6 +97,9 @@ def described(campaign: Campaign, probe: Probe) -> ModelInfo:
     if probe.parity is not None and not probe.random:
         measured = {"parity": probe.parity, "scale": probe.scale, "samples": probe.samples}
         update["twin"] = info.twin.model_copy(update=measured)
+    if info.rejection is not None and probe.rejection_parity is not None and not probe.random:
+        compared = {"parity": probe.rejection_parity, "scale": probe.rejection_scale}
+        update["rejection"] = info.rejection.model_copy(update=compared)
     if campaign.classes:
         update["classes"] = campaign.classes
     return info.model_copy(update=update)

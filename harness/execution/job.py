@@ -32,6 +32,8 @@ class Job:
     batch: int | None = None
     budget: int | None = None
     """Passes that attacks may spend, all samples together."""
+    held_out: Tensor | None = None
+    """Other clean samples (M, ...), to set thresholds of rejection by; none of them is evaluated."""
     expected_accuracy: float | None = None
     """What the owner of the model says about its clean accuracy."""
     labels: dict[str, Any] = field(default_factory=dict)

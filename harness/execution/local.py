@@ -1,19 +1,21 @@
-"""A target that runs in this process: chunks, counts, and folds random draws into the batch."""
+"""The target on this machine: cuts questions into batches, counts their passes, folds random draws into the batch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from ..decision import Decision, Objective
 from ..errors import NoGradientError
-from ..gradients import ESTIMATORS, GradientName, eot
-from ..gradients.cleaned import cleaned
+from ..gradients import AnyEstimator, FiniteDifferences, Nes, Nets, Spsa, eot
 from ..pipeline import Pipeline
 from ..randomness import Stream
 from ..results import Phase
+from ..rule import Rule, average
 from ..target import Answer
+from . import differentiation, questioning
 from .coordinates import Coordinates
+from .generation import LocalGenerator, generative_stage
 from .meter import Meter
 
 
@@ -32,10 +34,20 @@ class LocalTarget:
     batch: int
     classes: int
     device: str
-    gradient_name: GradientName | None = None
+    estimator: AnyEstimator | None = None
     """None: no gradient for this attack."""
     draws: int = 1
-    """EOT draws per gradient question."""
+    """EOT draws per gradient question, or draws behind one answer to an attack that asks for answers alone."""
+    votes: bool = False
+    """An answer that rests on several draws is their majority rather than their mean."""
+    radius: Tensor | None = None
+    """Largest change per feature in attack space that the threat model allows, for the whole data set."""
+    nets: Nets = field(default_factory=dict)
+    """Networks trained in the place of stages."""
+    source: Pipeline | None = None
+    """What gradients are taken of, where that is not the target itself."""
+    features: bool = False
+    """Whether gradients are asked for with the twin's features."""
     slack: float = 0.0
     """How much twin and deployed model may differ, in logits."""
 
@@ -48,21 +60,32 @@ class LocalTarget:
         """The same target for the samples at `index`."""
         return replace(self, rows=self.rows[index])
 
+    def inputs(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Model inputs for points x (N, ...) of attack space."""
+        return self.coordinates.select(rows).to_input(x)
+
     def decide(self, x: Tensor, step: int) -> Decision:
-        """The deployed answer at x (N, ...)."""
-        logits = []
-        for start in range(0, len(x), self.batch):
-            rows = self.rows[start : start + self.batch]
-            self.meter.count(self.phase, rows, forward=1)
+        """The deployed answer at x (N, ...); of a random target the mean or majority of `draws` answers."""
+        draws = self.draws if self.random and self.estimator is None else 1
+        answers = []
+        size = max(1, self.batch // (draws * self.pipeline.draws))
+        for start in range(0, len(x), size):
+            rows = self.rows[start : start + size]
+            self.meter.count(self.phase, rows, forward=draws * self.pipeline.draws)
             stream = self._draws(rows, start, step)
-            points = self.coordinates.select(rows).to_input(x[start : start + self.batch])
             with torch.no_grad():
-                logits.append(self.pipeline.decide(points, stream).logits)
-        return Decision(torch.cat(logits) if logits else torch.empty(0, self.classes, device=x.device))
+                points = eot.fold(self.inputs(x[start : start + size], rows), draws)
+                answer = self.pipeline.decide(points, stream if draws == 1 else stream.fold(draws))
+                if draws > 1:
+                    answer = Rule("majority", draws).combine(answer, draws) if self.votes else average(answer, draws)
+            answers.append(answer)
+        if not answers:
+            return Decision(torch.empty(0, self.classes, device=x.device))
+        return Decision.cat(answers)
 
     def gradient(self, x: Tensor, objective: Objective, step: int) -> Answer:
         """Loss and gradient at x (N, ...), averaged over the draws of a random target."""
-        if self.gradient_name is None:
+        if self.estimator is None:
             raise NoGradientError("the plan gives this attack no gradient")
         if len(x) == 0:
             none = x.new_zeros(0)
@@ -71,37 +94,38 @@ class LocalTarget:
         answers = []
         for start in range(0, len(x), size):
             piece = torch.arange(start, min(start + size, len(x)), device=x.device)
-            answers.append(
-                self._gradient(x[piece], objective.select(piece), self.rows[piece], step, self.gradient_name)
-            )
+            part = self.select(piece)
+            answers.append(part._answer(x[piece], objective.select(piece), step, self.estimator))
         if len(answers) == 1:
             return answers[0]
         return Answer(*(torch.cat([getattr(a, f) for a in answers]) for f in ("loss", "gradient", "score", "broken")))
 
-    def _gradient(self, x: Tensor, objective: Objective, rows: Tensor, step: int, name: GradientName) -> Answer:
-        n = self.draws
-        self.meter.count(self.phase, rows, forward=n, backward=n)
-        stream = self.stream.select(rows).child(f"{self.phase}/gradient/{step}").fold(n)
-        with torch.enable_grad():
-            points = eot.fold(x.detach(), n).requires_grad_(True)
-            inputs = self.coordinates.select(eot.fold(rows, n)).to_input(points)
-            decision = self.pipeline.differentiable(inputs, stream, ESTIMATORS[name], bpda=name != "exact")
-            folded = objective.fold(n)
-            loss = folded(decision)
-            if not loss.requires_grad:
-                raise NoGradientError(f"no gradient from the model's output to its input by {name}")
-            (gradient,) = torch.autograd.grad(loss.sum(), [points])
-        gradient = cleaned(gradient)
-        logits = decision.logits.detach()
-        # NaN from the twin may be the twin's own trouble, so it is no break here; `Best` asks the deployed model.
-        usable = ~logits.isnan().any(dim=1)
-        score = torch.where(usable, folded.goal.score(Decision(logits, decision.rejection)), -torch.inf)
-        return Answer(
-            loss=eot.mean(loss.detach(), n),
-            gradient=eot.mean(gradient, n),
-            score=eot.mean(score, n),
-            broken=eot.every(score > self.slack, n),
-        )
+    def generator(self) -> LocalGenerator:
+        """The first stage that declares a generator.
+
+        Raises:
+            NoGradientError: there is none.
+        """
+        return LocalGenerator(self, generative_stage(self.pipeline))
+
+    def _answer(self, x: Tensor, objective: Objective, step: int, estimator: AnyEstimator) -> Answer:
+        # Terms of their own units are averaged over the same draws each, and joined after that.
+        terms = [self._term(x, term, step, estimator) for term in objective.terms]
+        loss, gradient = objective.joined([term.loss for term in terms], [term.gradient for term in terms])
+        return replace(terms[0], loss=loss, gradient=gradient)
+
+    def _term(self, x: Tensor, objective: Objective, step: int, estimator: AnyEstimator) -> Answer:
+        stream = self.stream.select(self.rows).child(f"{self.phase}/gradient/{step}")
+        if isinstance(estimator, Nes | Spsa | FiniteDifferences):
+            return questioning.answer(self, x, objective, stream, estimator)
+        if estimator.neighbours > 1:
+            answer = differentiation.smoothed(self, x, objective, stream, estimator)
+        else:
+            answer = differentiation.answer(self, x, objective, stream, estimator)
+        if estimator.faithful:
+            return answer
+        judged = questioning.judged(self, x, objective, stream)
+        return replace(answer, score=judged.score, broken=judged.broken)
 
     def _draws(self, rows: Tensor, start: int, step: int) -> Stream:
         """A stream per question; a sample that is asked about several times in one call gets a draw for each."""

@@ -27,6 +27,8 @@ class Meter:
     forward: dict[Phase, Counts] = field(init=False)
     backward: dict[Phase, Counts] = field(init=False)
     spent: int = 0
+    elsewhere: dict[Phase, int] = field(default_factory=dict)
+    """Forward passes of samples that are not evaluated."""
 
     def __post_init__(self) -> None:
         self.forward = {phase: np.zeros(self.n, np.int64) for phase in PHASES}
@@ -50,9 +52,16 @@ class Meter:
         if self.on_pass is not None:
             self.on_pass(total)
 
+    def count_elsewhere(self, phase: Phase, passes: int) -> None:
+        """Book forward passes of samples that are not among the `n`: held-out ones."""
+        self.elsewhere[phase] = self.elsewhere.get(phase, 0) + passes
+        if self.on_pass is not None:
+            self.on_pass(passes)
+
     def totals(self) -> PassCount:
-        """Sums over samples."""
-        phases = {p: Passes(forward=int(self.forward[p].sum()), backward=int(self.backward[p].sum())) for p in PHASES}
+        """Sums over samples, and what was asked elsewhere."""
+        forward = {p: int(self.forward[p].sum()) + self.elsewhere.get(p, 0) for p in PHASES}
+        phases = {p: Passes(forward=forward[p], backward=int(self.backward[p].sum())) for p in PHASES}
         return PassCount(
             forward=sum(p.forward for p in phases.values()),
             backward=sum(p.backward for p in phases.values()),

@@ -8,10 +8,12 @@ from scipy import stats
 from torch import Tensor
 
 from ..classifier import Classifier, Forward, GradientKind
+from ..decision import Decision
 from ..diagnosis import DIFFERENCE, Probe
 from ..model_info import ModelInfo
 from .answers import apart, comparable, difference
 from .meter import Meter
+from .rejection_parity import logits_twin, with_rejection_parity
 
 DRAWS = 32
 """Answers of each side whose means are compared."""
@@ -33,11 +35,23 @@ class _Twin:
     cut: str
 
 
-def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter, rows: Tensor) -> Probe:
-    """The probe with what comparing both on x (N, ...) tells; `deployed` (N, K) are the answers already known.
+def with_parity(
+    probe: Probe, classifier: Classifier, x: Tensor, deployed: Decision, meter: Meter, rows: Tensor
+) -> Probe:
+    """The probe with what comparing both on x (N, ...) tells; `deployed` are the answers already known.
 
     Each twin is asked as attacks ask it, with gradients enabled: a model may answer otherwise then.
     """
+    probe = _with_logits(probe, classifier, x, deployed.logits, meter, rows)
+    return with_rejection_parity(
+        probe, classifier, x, deployed.rejection, meter, rows,
+        draws=DRAWS, samples=RANDOM_SAMPLES, in_the_mean=_compared_in_the_mean,
+    )  # fmt: skip
+
+
+def _with_logits(
+    probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter, rows: Tensor
+) -> Probe:
     meter.count("controls", rows, forward=1)
     exact, info = _twin(classifier, "exact", x), classifier.info
     twins = [exact]
@@ -63,7 +77,7 @@ def with_parity(probe: Probe, classifier: Classifier, x: Tensor, deployed: Tenso
 
 
 def _twin(classifier: Classifier, kind: GradientKind, x: Tensor) -> _Twin | None:
-    forward = classifier.differentiable(kind)
+    forward = logits_twin(classifier, kind)
     if forward is None:
         return None
     try:

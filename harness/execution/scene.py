@@ -1,27 +1,29 @@
 """What the attacks and the judge of one evaluation work on: samples, ball, target, streams, surrogate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..attacks import ATTACKS
 from ..attacks.transfer import Transfer
 from ..decision import Goal
 from ..geometry import per_sample
+from ..gradients import Distilled, Exact, Reparameterised
 from ..pipeline import Pipeline
 from ..planner import Step
 from ..randomness import Stream
 from ..results import Phase
 from ..target import Problem
 from ..threat import Ball
-from ..training.surrogate import STEPS, train_surrogate
 from .coordinates import Coordinates
 from .job import Job
 from .local import LocalTarget
 from .meter import Meter
 from .observer import Observer
 from .replay import Replay
-from .surrogate import SurrogateClassifier
+from .trained import Trained
 
 _BLOCK_NUMBERS = 1 << 21
 
@@ -40,7 +42,6 @@ class Scene:
     classes: int = 0
     slack: float = 0.0
     """How much twin and deployed model may differ, in logits."""
-    surrogate: SurrogateClassifier | None = None
 
     @property
     def ids(self) -> Tensor:
@@ -56,6 +57,12 @@ class Scene:
     def inputs(self, rows: Tensor) -> Tensor:
         """The samples at `rows` as the model takes them."""
         return self.job.x[rows].to(self.job.device)
+
+    def seen(self, rows: Tensor) -> Tensor:
+        """The same samples as the classifier gets them, behind the stages in front of it."""
+        stream = Stream.create(self.job.seed, "seen", self.ids[rows].to(self.job.device))
+        with torch.no_grad():
+            return self.pipeline.staged(self.inputs(rows), stream)
 
     def spread(self, rows: Tensor, count: int) -> Tensor:
         """`count` of the rows, in order; their names choose, so that data that come sorted are met everywhere."""
@@ -82,13 +89,17 @@ class Scene:
     def target(self, step: Step, rows: Tensor, *, phase: Phase | None = None) -> LocalTarget:
         """The target as `step` may question it."""
         device, config = self.job.device, step.request.config
-        pipeline, meter, slack = self.pipeline, self.meter, self.slack
+        pipeline, meter, slack, source = self.pipeline, self.meter, self.slack, None
         if isinstance(config, Transfer):
             # A point that breaks the source proves nothing, so no answer counts as broken and the climb goes on.
             slack = float("inf")
             pipeline = Pipeline(self.pipeline.classifier)
-            if config.source == "surrogate":
-                pipeline, meter = Pipeline(self._surrogate()), Meter(len(self.job.x))
+            if config.source != "twin":
+                trained = self.trained
+                model = trained.surrogate() if config.source == "surrogate" else trained.student(Distilled())
+                pipeline, meter = Pipeline(model), Meter(len(self.job.x))
+        elif isinstance(step.gradient, Distilled):
+            source = Pipeline(self.trained.student(step.gradient))
         return LocalTarget(
             pipeline=pipeline,
             coordinates=self.coordinates.to(device),
@@ -99,30 +110,35 @@ class Scene:
             batch=self.batch,
             classes=self.classes,
             device=device,
-            gradient_name=step.gradient,
+            estimator=Exact() if isinstance(config, Transfer) and config.source == "student" else step.gradient,
             draws=step.draws,
+            votes=ATTACKS[config.attack].needs == "decisions",
+            radius=self.radius.to(device),
+            nets=self.trained.nets(step.gradient) if isinstance(step.gradient, Reparameterised) else {},
+            source=source,
+            features=getattr(config, "loss", "") == "match-features",
             slack=slack,
         )
 
-    def _surrogate(self) -> SurrogateClassifier:
-        if self.surrogate is None:
-            self.observer.started("train a surrogate", len(self.job.x), STEPS)
-            x = self.job.x.to(self.job.device)
-            reach = (self.coordinates.scale * per_sample(self.ball.eps, self.job.x)).to(self.job.device)
-            if self.job.norm != "linf":
-                # Any norm's ball as the Linf radius that a spread-out perturbation of that size would have.
-                power = {"l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
-                reach = reach / x[0].numel() ** power
-            network = train_surrogate(
-                x,
-                self.job.y.to(x.device),
-                self.classes,
-                radius=reach,
-                seed=self.job.seed,
-                progress=self.observer.passed,
-            )
-            self.surrogate = SurrogateClassifier(network, self.pipeline.classifier.info.bounds)
-        return self.surrogate
+    @property
+    def radius(self) -> Tensor:
+        """The ball's radius per feature in attack space, (n,): of other norms than Linf that of a spread-out change."""
+        power = {"linf": 0.0, "l2": 0.5, "l1": 1.0, "l0": 1.0}[self.job.norm]
+        radius: Tensor = self.ball.eps / self.job.x[0].numel() ** power
+        return radius
+
+    @cached_property
+    def trained(self) -> Trained:
+        """The networks that attacks on this target are crafted on, each trained when it is first needed."""
+        return Trained(
+            job=self.job,
+            pipeline=self.pipeline,
+            classes=self.classes,
+            reach=self.coordinates.scale * per_sample(self.radius, self.job.x),
+            meter=self.meter,
+            batch=self.batch,
+            observer=self.observer,
+        )
 
     @property
     def block(self) -> int:

@@ -1,13 +1,43 @@
-"""Gradient estimators: how a gradient gets past what stands in the way."""
+"""Gradient estimators: how a gradient gets past what stands in the way. One file each, listed in `estimators`."""
 
-from ..pipeline import Through
-from . import bpda, bpda_identity, exact
-from .ascent import GradientName
+from .estimators import (
+    ESTIMATORS,
+    AnyEstimator,
+    Bpda,
+    BpdaIdentity,
+    Differentiated,
+    Distilled,
+    EstimatorConfig,
+    Exact,
+    FiniteDifferences,
+    GradientName,
+    Nes,
+    Queried,
+    Reparameterised,
+    Smoothed,
+    Spsa,
+    Unrolled,
+)
+from .passing import passing
+from .reparameterised import Nets
 
-ESTIMATORS: dict[GradientName, Through] = {
-    "exact": exact.through,
-    "bpda": bpda.through,
-    "bpda-identity": bpda_identity.through,
-}
-
-__all__ = ["ESTIMATORS", "GradientName"]
+__all__ = [
+    "ESTIMATORS",
+    "AnyEstimator",
+    "Bpda",
+    "BpdaIdentity",
+    "Differentiated",
+    "Distilled",
+    "EstimatorConfig",
+    "Exact",
+    "FiniteDifferences",
+    "GradientName",
+    "Nes",
+    "Nets",
+    "Queried",
+    "Reparameterised",
+    "Smoothed",
+    "Spsa",
+    "Unrolled",
+    "passing",
+]

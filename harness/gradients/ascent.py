@@ -1,9 +1,6 @@
 """How far a kind of gradient led uphill, as measured on the deployed model."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-GradientName = Literal["exact", "bpda", "bpda-identity"]
 
 ASCENDING = 0.8
 """Share of samples on which an honest gradient has to lead uphill."""
@@ -13,7 +10,8 @@ ASCENDING = 0.8
 class Ascent:
     """Ten steps along one kind of gradient, judged by the deployed model, beside random steps of equal size."""
 
-    gradient: GradientName
+    gradient: str
+    """The estimator's label."""
     samples: int = 0
     ascended: int = 0
     """Samples whose deployed score rose by more than the mean and one standard deviation of the random rises, or by

@@ -3,12 +3,22 @@
 Source: Athalye, Carlini and Wagner 2018, section 4.1.
 """
 
+from typing import Literal
+
 from torch import Tensor
 
 from ..errors import NoGradientError
-from ..pipeline import Stage
 from ..randomness import Stream
+from ..stage import Stage
+from .bpda_identity import passed
+from .spec import EstimatorConfig
 from .straight_through import straight_through
+
+
+class Bpda(EstimatorConfig):
+    """Forward as deployed, backward through each stage's and each operator's declared stand-in."""
+
+    kind: Literal["bpda"] = "bpda"
 
 
 def through(stage: Stage, x: Tensor, stream: Stream) -> Tensor:
@@ -21,7 +31,7 @@ def through(stage: Stage, x: Tensor, stream: Stream) -> Tensor:
     if kind == "exact":
         return stage.forward(x, stream)
     if kind == "identity":
-        return straight_through(stage.forward(x.detach(), stream), x)
+        return passed(stage, x, stream)
     if kind == "named":
         return straight_through(stage.forward(x.detach(), stream), stage.replacement(x, stream))
     raise NoGradientError(f"defense {stage.label} declares no surrogate: {stage.surrogate.reason}")

@@ -4,50 +4,69 @@ from collections.abc import Sequence
 from statistics import median
 
 from ..pipeline import Pipeline
-from .ascent import Ascent, GradientName
+from ..stage import Unrollable
+from .ascent import Ascent
+from .estimators import AnyEstimator, Bpda, BpdaIdentity, Exact, Unrolled
 
 TIE = 0.05
-"""Rises this close, relative to the larger one, are equal; the exact gradient is then the better founded one."""
+"""Rises this close, relative to the larger one, are equal; the kind that comes first is then the better founded one."""
 _NOTHING = 1e-4
 """A rise below this share of the median one is none."""
 
 
-def candidates(pipeline: Pipeline) -> tuple[GradientName, ...]:
+def candidates(pipeline: Pipeline) -> tuple[AnyEstimator, ...]:
     """The kinds worth trying, first choice first; none where there is no gradient."""
     if pipeline.no_gradient:
         return ()
     kinds = {stage.surrogate.kind for stage in pipeline.stages}
+    steps = (Unrolled(),) if any(isinstance(stage, Unrollable) for stage in pipeline.stages) else ()
     if "opaque" in kinds or kinds == {"identity"}:
-        return ("bpda-identity",)
+        return (BpdaIdentity(), *steps)
     if kinds - {"exact"}:
-        return ("bpda",)
-    return ("exact", "bpda") if pipeline.classifier.info.obstacles else ("exact",)
+        return (Bpda(), *steps)
+    return (Exact(), Bpda()) if pipeline.classifier.info.obstacles else (Exact(),)
 
 
-def automatic(pipeline: Pipeline, ascents: Sequence[Ascent]) -> tuple[GradientName, str]:
+def automatic(pipeline: Pipeline, ascents: Sequence[Ascent]) -> tuple[AnyEstimator, str]:
     """The kind to use, and why, for a pipeline that has a gradient."""
     tried = candidates(pipeline)
     if len(tried) > 1:
-        return _climbed(pipeline, ascents)
+        return _climbed(pipeline, tried, ascents)
     opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
     if opaque:
         return tried[0], f"{opaque[0].label} declares no surrogate, so the identity is tried"
     inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
     if inexact:
         return tried[0], f"{inexact[0].label}: {inexact[0].surrogate.reason}"
-    return "exact", "differentiable end to end"
+    return tried[0], "differentiable end to end"
 
 
-def _climbed(pipeline: Pipeline, ascents: Sequence[Ascent]) -> tuple[GradientName, str]:
-    obstacles = ", ".join(pipeline.classifier.info.obstacles)
-    found = {a.gradient: a for a in ascents}
-    if "exact" not in found or "bpda" not in found:
-        return "bpda", f"{obstacles}: stand-ins on the way back; no sample to measure them on"
-    exact, bpda = (_rise(found[name]) for name in ("exact", "bpda"))
-    better = not found["bpda"].error and _advantage(found["bpda"], found["exact"]) > (TIE if pipeline.random else 0.0)
-    if better or (found["exact"].error and not found["bpda"].error):
-        return "bpda", f"{obstacles}: bpda raises the deployed margin by {bpda:.3g}, exact by {exact:.3g}"
-    return "exact", f"{obstacles}: exact raises the deployed margin by {exact:.3g}, bpda by {bpda:.3g}"
+def _climbed(
+    pipeline: Pipeline, tried: tuple[AnyEstimator, ...], ascents: Sequence[Ascent]
+) -> tuple[AnyEstimator, str]:
+    """The candidate that leads highest on the deployed model; each has to beat the best before it."""
+    why = _obstacles(pipeline)
+    found = {ascent.gradient: ascent for ascent in ascents}
+    if any(estimator.label not in found for estimator in tried):
+        # Over operators without a derivative only stand-ins are sure to say something.
+        best = tried[1] if isinstance(tried[0], Exact) else tried[0]
+        return best, f"{why}: stand-ins on the way back; no sample to measure them on"
+    best = tried[0]
+    for other in tried[1:]:
+        one, incumbent = found[other.label], found[best.label]
+        least = TIE if pipeline.random else 0.0
+        better = not one.error and _advantage(one, incumbent) > least
+        if better or (incumbent.error and not one.error):
+            best = other
+    order = [best, *(estimator for estimator in tried if estimator is not best)]
+    rises = [f"{estimator.label} by {_rise(found[estimator.label]):.3g}" for estimator in order]
+    rises[0] = rises[0].replace(" by ", " raises the deployed margin by ")
+    return best, f"{why}: {', '.join(rises)}"
+
+
+def _obstacles(pipeline: Pipeline) -> str:
+    inexact = [stage.label for stage in pipeline.stages if stage.surrogate.kind != "exact"]
+    return ", ".join([*inexact, *pipeline.classifier.info.obstacles])
 
 
 def _advantage(one: Ascent, other: Ascent) -> float:

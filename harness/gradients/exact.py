@@ -1,10 +1,19 @@
 """Autograd as it is, and nothing where a stage has no gradient of its own."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from ..errors import NoGradientError
-from ..pipeline import Stage
 from ..randomness import Stream
+from ..stage import Stage
+from .spec import EstimatorConfig
+
+
+class Exact(EstimatorConfig):
+    """The derivative of what is deployed."""
+
+    kind: Literal["exact"] = "exact"
 
 
 def through(stage: Stage, x: Tensor, stream: Stream) -> Tensor:

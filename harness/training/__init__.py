@@ -1,1 +1,1 @@
-"""Networks that are trained here: surrogates for transfer, recipes of the embedded models."""
+"""Networks that are trained here: surrogates, stand-ins of stages, students, and the recipes of our own models."""

@@ -1,11 +1,17 @@
-"""Intervals against scipy's and against the coverage that they promise."""
+"""Counts of draws by brute force; intervals against scipy's and against the coverage that they promise."""
 
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from robcheck.harness.statistics import clopper_pearson
+from robcheck.harness.statistics import bootstrap, clopper_pearson, expectation, majority, worst_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -49,3 +55,155 @@ def test_fractions_lie_between_whole_numbers(n: int, share: float) -> None:
 def test_what_is_no_proportion(k: float, n: int) -> None:
     with pytest.raises(ValueError, match="no proportion"):
         clopper_pearson(k, n)
+
+
+def brute_worst(tries: int, right: int, draws: int) -> float:
+    """Over all ways to pick `tries` of the draws, how often all of them are right."""
+    picks = list(itertools.combinations(range(draws), tries))
+    return sum(all(i < right for i in pick) for pick in picks) / len(picks)
+
+
+@pytest.mark.parametrize("draws", [1, 4, 7])
+def test_worst_of_n_by_brute_force(draws: int) -> None:
+    for tries in range(1, draws + 1):
+        expected = [brute_worst(tries, right, draws) for right in range(draws + 1)]
+        assert worst_of(tries, range(draws + 1), draws) == pytest.approx(expected)
+    assert worst_of(10 * draws, range(draws + 1), draws).tolist() == [0.0] * draws + [1.0]
+
+
+def test_worst_of_n_against_the_hypergeometric_law() -> None:
+    right = np.arange(101)
+    for tries in (1, 10, 100):
+        expected = stats.hypergeom.pmf(tries, 100, right, tries)
+        assert worst_of(tries, right, 100) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.3, 0.95, 1.0])
+@pytest.mark.parametrize("tries", [1, 3, 10])
+def test_worst_of_n_is_unbiased(p: float, tries: int) -> None:
+    chance = stats.binom.pmf(np.arange(13), 12, p)
+    assert chance @ worst_of(tries, range(13), 12) == pytest.approx(p**tries)
+
+
+def test_expectation_and_majority() -> None:
+    assert expectation([0, 1, 3, 4], 4).tolist() == [0.0, 0.25, 0.75, 1.0]
+    assert majority([0, 1, 2, 3, 4], 4).tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]
+    assert majority([2, 3], 5).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(("right", "draws"), [([-1], 4), ([5], 4), ([0.5], 4), ([0], 0), ([float("nan")], 4)])
+def test_what_is_no_count(right: list[float], draws: int) -> None:
+    for values in (expectation, majority, lambda r, d: worst_of(1, r, d)):
+        with pytest.raises(ValueError, match="counts of right answers"):
+            values(right, draws)
+    with pytest.raises(ValueError, match="worst of 0"):
+        worst_of(0, [1], 4)
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 3), (0, 3), (1, 1), (90, 100), (1, 40), (499, 500)])
+def test_of_zeros_and_ones_the_bootstrap_is_clopper_pearson(k: int, n: int) -> None:
+    """Beta variates are sums of weights, so both rest on the same law."""
+    for confidence in (0.8, 0.95):
+        low, high = bootstrap([1.0] * k + [0.0] * (n - k), confidence)
+        exact = clopper_pearson(k, n, confidence)
+        assert (low, high) == pytest.approx(exact, abs=0.06 * (exact[1] - exact[0]))
+        assert (low == 0.0) == (k == 0)
+        assert (high == 1.0) == (k == n)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.2, 0.99, 1.0])
+def test_one_sample_in_closed_form(value: float) -> None:
+    """Its weight is uniform, and the rest is the pseudo-sample's."""
+    low, high = bootstrap([value], 0.9)
+    assert low == pytest.approx(0.05 * value, abs=0.01)
+    assert high == pytest.approx(1 - 0.05 * (1 - value), abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("n", [3, 100])
+def test_equal_rates_are_no_certainty(value: float, n: int) -> None:
+    low, high = bootstrap([value] * n)
+    assert high - low > 1 / n
+    assert low <= value <= high
+
+
+def test_rates_are_narrower_than_answers_of_the_same_mean() -> None:
+    rates = np.random.default_rng(0).beta(4, 2, 1000)
+    low, high = bootstrap(rates)
+    exact = clopper_pearson(float(rates.sum()), 1000)
+    assert exact[0] < low < rates.mean() < high < exact[1]
+    normal = 1.96 * rates.std() / math.sqrt(1000)
+    assert 1.0 < (high - low) / (2 * normal) < 1.1
+
+
+def test_the_bootstrap_is_the_same_every_time_and_in_any_order() -> None:
+    rates = np.random.default_rng(0).binomial(100, 0.7, 50) / 100
+    assert bootstrap(rates) == bootstrap(rates[::-1]) == bootstrap(rates.tolist())
+    state = np.random.get_state()[1].copy()
+    bootstrap(rates)
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_what_is_unknown_widens_both_ends() -> None:
+    low, high = bootstrap([1.0] * 95, unknown=5)
+    assert low == pytest.approx(clopper_pearson(95, 100)[0], abs=0.01)
+    assert high == 1.0
+    low, high = bootstrap([0.0] * 20, unknown=10)
+    assert low == 0.0
+    assert high == pytest.approx(clopper_pearson(10, 30)[1], abs=0.02)
+    assert bootstrap([], unknown=4) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("values", [[], [-0.1], [1.1], [float("nan")]])
+def test_what_has_no_mean(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="no mean"):
+        bootstrap(values)
+
+
+Law = Callable[[np.random.Generator, int], Any]
+
+
+def mixed(share: float, rate: float, a: float, b: float) -> Law:
+    """A share of the samples at one rate, the others at rates around a / (a + b)."""
+    return lambda g, n: np.where(g.random(n) < share, rate, g.beta(a, b, n))
+
+
+LAWS: dict[str, tuple[Law, float]] = {
+    "right or wrong": (mixed(0.9, 1.0, 1e-9, 1), 0.9),
+    "all alike, nearly always right": (lambda g, n: np.full(n, 0.99), 0.99),  # noqa: ARG005
+    "spread": (lambda g, n: g.beta(2, 2, n), 0.5),
+    "mostly right": (lambda g, n: g.beta(20, 1, n), 20 / 21),
+    "mostly wrong": (lambda g, n: g.beta(1, 20, n), 1 / 21),
+    "a few broken": (mixed(0.05, 0.0, 50, 1), 0.95 * 50 / 51),
+    "a few standing": (mixed(0.03, 1.0, 1, 50), 0.03 + 0.97 / 51),
+    "either end": (lambda g, n: g.beta(0.2, 0.2, n), 0.5),
+}
+
+
+def misses(law: Law, mean: float, n: int, times: int, resamples: int) -> tuple[float, float]:
+    """How often the mean lies below the interval, and above it; every rate is seen through 100 draws."""
+    generator, below, above = np.random.default_rng(1), 0, 0
+    for _ in range(times):
+        seen = generator.binomial(100, np.clip(law(generator, n), 0, 1)) / 100
+        low, high = bootstrap(seen, resamples=resamples)
+        below, above = below + (mean < low), above + (mean > high)
+    return below / times, above / times
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "times"),
+    [("right or wrong", 20, 400), ("all alike, nearly always right", 500, 800), ("mostly wrong", 100, 200)],
+)
+def test_the_bootstrap_covers(name: str, n: int, times: int) -> None:
+    """Each end misses no more often than it may, where the plain bootstrap falls short."""
+    law, mean = LAWS[name]
+    limit = 0.025 + 3 * math.sqrt(0.025 * 0.975 / times)
+    assert max(misses(law, mean, n, times, 1000)) <= limit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [20, 100, 500])
+@pytest.mark.parametrize("name", LAWS)
+def test_the_bootstrap_covers_everywhere(name: str, n: int) -> None:
+    law, mean = LAWS[name]
+    assert max(misses(law, mean, n, 1000, 1500)) <= 0.025 + 3 * math.sqrt(0.025 * 0.975 / 1000)

@@ -3,7 +3,7 @@
 import pytest
 
 from robcheck.harness.results import Finding, Gate
-from robcheck.harness.statistics import clopper_pearson
+from robcheck.harness.statistics import bootstrap, clopper_pearson
 from robcheck.harness.verdict import Judgement, judge
 
 SEVERE = Finding(code="BAD", severity="severe", message="Something is wrong.")
@@ -106,3 +106,40 @@ def test_confidence_widens() -> None:
 def test_rates() -> None:
     assert held(49.5, on="point").verdict == "FAIL"
     assert held(89.7).verdict == "PASS"
+
+
+def drawn(rates: list[float], gate: float, *findings: Finding, unknown: int = 0) -> Judgement:
+    """A random target: rates of the samples evaluated."""
+    held_to = Gate(min_robust_accuracy=gate)
+    return judge(sum(rates), unknown, len(rates) + unknown, held_to, list(findings), rates=rates)
+
+
+@pytest.mark.parametrize(("rate", "verdict"), [(1.0, "INCONCLUSIVE"), (0.0, "FAIL"), (0.9, "INCONCLUSIVE")])
+def test_three_equal_rates_prove_little(rate: float, verdict: str) -> None:
+    """They have no spread at all, and a bootstrap of them alone would be a point."""
+    assert drawn([rate] * 3, 0.9).verdict == verdict
+    assert drawn([rate] * 3, 0.5).verdict != "PASS"
+    assert drawn([1 - rate] * 3, 0.5).verdict != "PASS"
+
+
+def test_random_targets_are_judged_by_the_bootstrap() -> None:
+    rates = [0.7, 0.8, 0.9, 0.75, 0.85] * 20
+    low, high = bootstrap(rates)
+    assert drawn(rates, 0.5).interval == (low, high)
+    assert (drawn(rates, low).verdict, drawn(rates, low + 1e-9).verdict) == ("PASS", "INCONCLUSIVE")
+    assert (drawn(rates, high).verdict, drawn(rates, high + 1e-9).verdict) == ("INCONCLUSIVE", "FAIL")
+    assert drawn(rates, 0.5, SEVERE).verdict == "INCONCLUSIVE"
+    # A rate tells more than one answer: the same sum of right and wrong answers does not reach so far.
+    assert judge(80, 0, 100, Gate(min_robust_accuracy=low), []).verdict == "INCONCLUSIVE"
+
+
+def test_unknown_samples_of_a_random_target() -> None:
+    rates = [0.9] * 95
+    assert drawn(rates, 0.8).verdict == "PASS"
+    got = drawn(rates, 0.8, unknown=5)
+    assert got.verdict == "INCONCLUSIVE"
+    assert got.interval[0] < bootstrap(rates)[0] - 0.02
+    assert got.interval[1] > bootstrap([*rates, *[1.0] * 5])[1] - 0.01
+    assert drawn([0.1] * 95, 0.3, unknown=5).verdict == "FAIL"
+    assert drawn([0.1] * 60, 0.4, unknown=40).verdict == "INCONCLUSIVE"
+    assert drawn([], 0.5, unknown=10).verdict == "INCONCLUSIVE"

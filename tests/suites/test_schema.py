@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from robcheck.harness.attacks import ATTACKS
 from robcheck.harness.defenses import parse_defense
 from robcheck.harness.errors import SuiteError, UsageError
+from robcheck.harness.gradients import Bpda
 from robcheck.harness.results import Gate
 from robcheck.suites import Suite, builtin_suites, load_suite
 
@@ -101,6 +102,29 @@ def entry(text: str) -> str:
         (BASE + "gate: {on: points}\n", "gate.on: 'points' is not possible", ("did you mean 'point'", "interval")),
         (entry("attack: pgd, loss: magrin"), "attacks[1].loss: 'magrin' is not possible", ("did you mean 'margin'",)),
         (entry("attack: pgd, gradient: bpda-idntity"), "attacks[1].gradient: 'bpda-idntity' is", ("'bpda-identity'",)),
+        (entry("attack: pgd, gradient: 3"), "attacks[1].gradient: '3' is not known", ("nes",)),
+        (entry("attack: pgd, gradient: {kind: ness}"), "attacks[1].gradient: 'ness' is not", ("did you mean 'nes'",)),
+        (entry("attack: pgd, gradient: {kind: nes, size: x}"), "attacks[1].gradient.size: ", ("number",)),
+        (
+            entry("attack: pgd, gradient: {kind: nes, directons: 5}"),
+            "attacks[1].gradient.directons: ",
+            ("'directions'",),
+        ),
+        (entry("attack: pgd, gradient: {kind: nes, directions: 0}"), "attacks[1].gradient.directions: ", ("1",)),
+        (entry("attack: pgd, gradient: {kind: unrolled, last: 0}"), "attacks[1].gradient.last: ", ("1",)),
+        (entry("attack: pgd, eot: many"), "attacks[1].eot: 'many'", ("auto", "number")),
+        (BASE + "decision_rule: majorty:3\n", "decision_rule: ", ("majority:K",)),
+        # combinations that make no sense, with the reason
+        (entry("attack: square, gradient: nes"), "attacks[1]: ", ("asks for scores",)),
+        (entry("attack: hopskipjump, gradient: auto"), "attacks[1]: ", ("asks for decisions",)),
+        (entry("attack: fgsm, momentum: 0.9"), "attacks[1]: ", ("nothing to accumulate",)),
+        (entry("attack: fab, momentum: 0.9"), "attacks[1]: ", ("boundary",)),
+        (entry("attack: genattack, momentum: 0.9"), "attacks[1]: ", ("no gradient",)),
+        (entry("attack: square, loss: ce"), "attacks[1]: ", ("no loss",)),
+        (entry("attack: pgd, loss: match, targets: 3"), "attacks[1]: ", ("one per restart",)),
+        (entry("attack: pgd, rejecting: 1"), "attacks[1].rejecting: ", ()),
+        (entry("attack: transfer, gradient: nes"), "attacks[1]: ", ("`source`",)),
+        (entry("attack: transfer, eot: 3"), "attacks[1]: ", ("draws nothing",)),
         # missing and twice
         ("attacks: [{attack: pgd}]\n", "name: is missing", ()),
         ("name: mine\n", "attacks: is missing", ()),
@@ -145,7 +169,7 @@ attacks:
     first, *_, last, _ = suite.attacks
     assert (first.config.steps, first.config.step_size, first.config.momentum) == (7, 0.25, 0.1)  # type: ignore[union-attr]
     assert (first.closest, first.at_least) == (0.5, 3)
-    assert (last.eot, last.gradient, last.samples) == (5, "bpda", 9)
+    assert (last.eot, last.gradient, last.samples) == (5, Bpda(), 9)
     assert load_suite(suite) is suite
 
 

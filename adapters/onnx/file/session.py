@@ -124,26 +124,30 @@ class Deployed:
             values = np.clip(np.rint(values), limits.min, limits.max)
         return np.ascontiguousarray(values, dtype=self.input.dtype)
 
-    def run(self, x: Tensor, name: str) -> Tensor:
-        """One output, (N, ...), for any N: in one call, or in padded chunks of the file's batch size.
+    def run(self, x: Tensor, names: list[str]) -> list[Tensor]:
+        """The named outputs, (N, ...) each, for any N: in one call, or in padded chunks of the file's batch size.
 
         Raises: ModelError.
         """
         values = self.array(x)
         if self.batch is None:
-            return torch.from_numpy(np.array(self._once(values, [name])[0]))
-        pieces = []
+            return [torch.from_numpy(np.array(answer)) for answer in self._once(values, names)]
+        pieces: list[list[Array]] = [[] for _ in names]
         for start in range(0, len(values), self.batch):
             chunk = values[start : start + self.batch]
             missing = self.batch - len(chunk)
             if missing:
                 chunk = np.concatenate([chunk, np.repeat(chunk[-1:], missing, axis=0)])
-            answer = np.array(self._once(chunk, [name])[0])
-            answer = answer.reshape(1, -1) if answer.ndim == 1 and self.batch == 1 and answer.size > 1 else answer
-            if not answer.ndim or len(answer) != self.batch:
-                raise ModelError(
-                    f"{self._blame.path} answers a batch of {self.batch} with shape {answer.shape}; "
-                    "export it with one row of scores per sample"
-                )
-            pieces.append(answer[: self.batch - missing])
-        return torch.from_numpy(np.concatenate(pieces))
+            for place, answer in enumerate(self._once(chunk, names)):
+                pieces[place].append(self._rows(np.array(answer))[: self.batch - missing])
+        return [torch.from_numpy(np.concatenate(parts)) for parts in pieces]
+
+    def _rows(self, answer: Array) -> Array:
+        """What a file of fixed batch answers, one row per sample."""
+        answer = answer.reshape(1, -1) if answer.ndim == 1 and self.batch == 1 and answer.size > 1 else answer
+        if not answer.ndim or len(answer) != self.batch:
+            raise ModelError(
+                f"{self._blame.path} answers a batch of {self.batch} with shape {answer.shape}; "
+                "export it with one row of scores per sample"
+            )
+        return answer

@@ -96,11 +96,20 @@ class Interpreter(nn.Module):
 
         Raises: UntranslatableError.
         """
-        value = self.run(inputs, bpda=bpda)[0]
-        output = value.shadow if isinstance(value, Pair) else value
-        if output is None:
-            raise UntranslatableError("the graph made no output")
-        return output
+        return self.answers(*inputs, bpda=bpda)[0]
+
+    def answers(self, *inputs: Value, bpda: bool) -> list[Tensor]:
+        """Every output, likewise; one of whole numbers or truth values is a float where something stands in for it.
+
+        Raises: UntranslatableError.
+        """
+        outputs = []
+        for value in self.run(inputs, bpda=bpda):
+            output = value.shadow if isinstance(value, Pair) else value
+            if output is None:
+                raise UntranslatableError("the graph made no output")
+            outputs.append(output)
+        return outputs
 
     def run(self, inputs: Sequence[Value], *, bpda: bool, running: Running | None = None) -> list[Value]:
         """Every output; `running` is the pass around it where this graph is a body.

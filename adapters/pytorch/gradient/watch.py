@@ -29,6 +29,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: dict[str, str] = {}
         self.last = ""
         """The last operation on the way that changed a value."""
+        self._made: dict[int, str] = {}
         self._seen: dict[int, object] = {}
         self._ranked: dict[int, str] = {}
         self._mark(x)
@@ -43,6 +44,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._seen.clear()
         self._ranked.clear()
+        self._made.clear()
+
+    def made_by(self, value: Tensor) -> str:
+        """The last operation on the way to this tensor that changed a value; empty for one that was not followed."""
+        return self._made.get(_key(value), "")
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -58,12 +64,13 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if draws(func, given):
             self.found[name] = DRAWS
         if followed and not name.endswith("_like") and not name.startswith("new_"):
-            self.last = self.last if name in _SAME else name
+            self.last = self._made.get(_key(followed[0]), "") if name in _SAME else name
             outputs = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
             self._judge(func.namespace, name, given, followed, outputs)
             for value in (*outputs, *(given.get(a.name) for a in schema.arguments if _written(a))):
                 if isinstance(value, Tensor):
                     self._mark(value)
+                    self._made[_key(value)] = self.last
         return result
 
     def _judge(

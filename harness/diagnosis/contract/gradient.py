@@ -23,6 +23,10 @@ def gradient(probe: Probe, info: ModelInfo) -> Finding:
         message = f"There is no gradient, so only black-box attacks can run: {why.rstrip('.')}."
         remedy = "Give the original PyTorch module, or export the model with operators that have a gradient."
         return Finding(code="NO_GRADIENT", severity="severe", message=message, remedy=remedy)
+    if probe.cut_rejection:
+        message = "No gradient leads from the rejection score to the input, so attacks cannot steer past the detector."
+        remedy = "Look for a no_grad, a detach or numpy between input and score."
+        return Finding(code="NO_GRADIENT", severity="severe", message=message, remedy=remedy)
     if probe.gradient_error:
         return Finding(
             code="GRADIENT_FAILS",

@@ -1,6 +1,6 @@
 """Is the differentiable twin the deployed model?"""
 
-from ...model_info import ModelInfo
+from ...model_info import ModelInfo, Rejection
 from ...results import Finding
 from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
@@ -20,6 +20,10 @@ def parity(probe: Probe, info: ModelInfo) -> Finding:
     message = f"Twin and deployed model differ by {probe.parity:.2g} on scores up to {probe.scale:.3g}"
     # Written so that NaN is no agreement.
     if probe.excess <= allowed and probe.twin_disagrees == 0:
+        if (off := _rejection(probe, info)) is not None:
+            return off
+        if probe.rejection_parity is not None:
+            message += f" and by {probe.rejection_parity:.2g} on rejection scores up to {probe.rejection_scale:.3g}"
         rest = "in the mean of many draws, which is chance" if probe.random else f"on {probe.samples} samples"
         return Finding(code="PARITY", severity="ok", message=f"{message}, {rest}.", **_numbers(probe, allowed))
     if probe.random:
@@ -27,6 +31,18 @@ def parity(probe: Probe, info: ModelInfo) -> Finding:
     if probe.twin_disagrees:
         message += f", and name other classes on {probe.twin_disagrees} of {probe.samples} samples"
     return _severe(f"{message}.", **_numbers(probe, allowed))
+
+
+def _rejection(probe: Probe, info: ModelInfo) -> Finding | None:
+    """What is wrong with the twin's rejection score."""
+    if probe.rejection_parity is None:
+        return None
+    allowed = (info.rejection or Rejection(output="", above=0.0)).allowed(probe.rejection_scale)
+    if probe.rejection_excess <= allowed:
+        return None
+    message = f"The rejection scores of twin and deployed model differ by {probe.rejection_parity:.2g} on scores "
+    message += f"up to {probe.rejection_scale:.3g}."
+    return _severe(message, probe.rejection_parity, allowed + probe.rejection_parity - probe.rejection_excess)
 
 
 def _numbers(probe: Probe, allowed: float) -> dict[str, float | None]:

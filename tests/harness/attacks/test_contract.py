@@ -1,6 +1,7 @@
 """What every attack promises, whatever it does inside; a new line in ATTACKS is picked up here by itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 from robcheck.harness.attacks import ATTACKS
 from robcheck.harness.geometry import Norm
+from robcheck.harness.randomness import Stream
+from robcheck.harness.stage import Surrogate
 from robcheck.harness.target import Problem
 
 Make = Callable[..., Problem]
@@ -15,6 +18,7 @@ RADIUS = {"linf": 0.08, "l2": 0.25, "l1": 0.6, "l0": 2.0}
 QUICK: dict[str, dict[str, object]] = {
     "pgd": {"steps": 6, "restarts": 2},
     "apgd": {"steps": 12, "restarts": 2, "loss": "margin"},
+    "latent": {"steps": 6, "restarts": 3},
     "transfer": {"steps": 8},
     "fab": {"steps": 5, "restarts": 2},
     "square": {"queries": 60},
@@ -26,6 +30,8 @@ EXTRA: list[tuple[str, Norm, dict[str, object]]] = [
     ("pgd", "l2", {"steps": 5, "start": "sample", "restarts": 3, "step_size": 0.3}),
     ("apgd", "l2", {"steps": 8, "targets": 2, "loss": "dlr", "start": "diversified"}),
     ("apgd", "l1", {"steps": 8, "targets": 2, "loss": "ce"}),
+    ("apgd", "l2", {"steps": 8, "momentum": 0.9, "targets": 2}),
+    ("apgd", "l1", {"steps": 8, "momentum": 0.9}),
     ("fgsm", "linf", {"random_start": True, "loss": "ce"}),
 ]
 EVERY = [(name, norm, QUICK.get(name, {})) for name, spec in ATTACKS.items() for norm in spec.norms] + EXTRA
@@ -66,7 +72,31 @@ def samples(model: nn.Module, n: int = 9, shape: tuple[int, ...] = (6,), seed: i
     return x, model(x).argmax(dim=1)
 
 
+class Everything:
+    """A stage that shows a latent search all images by their own pixels, and changes none."""
+
+    label, random, surrogate = "everything", False, Surrogate("exact", "the identity")
+
+    def __init__(self, shape: torch.Size) -> None:
+        self.shape = shape
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:  # noqa: ARG002
+        return x
+
+    replacement = forward
+
+    def latent(self, x: Tensor, stream: Stream) -> Tensor:  # noqa: ARG002
+        return x.flatten(1)
+
+    def generate(self, z: Tensor) -> Tensor:
+        return z.reshape(-1, *self.shape)
+
+
 def attack(problem: Problem, name: str, parameters: dict[str, object]) -> Tensor:
+    if name == "latent":
+        target = problem.target
+        stages = (*target.pipeline.stages, Everything(problem.x.shape[1:]))
+        problem = replace(problem, target=replace(target, pipeline=replace(target.pipeline, stages=stages)))
     return ATTACKS[name].run(problem, ATTACKS[name].config(**parameters))
 
 

@@ -1,0 +1,5 @@
+"""Reference products: a small network behind each of the defenses, trained when it is asked for, and its sibling."""
+
+from .products import REFERENCES, load_reference, reference, sibling
+
+__all__ = ["REFERENCES", "load_reference", "reference", "sibling"]

@@ -1,0 +1,89 @@
+"""What a target that may refuse to answer leaves to be said."""
+
+from ..results import Finding, OperatingPoint, RejectionRecord
+from ..thresholds import samples_needed
+from .records import Records
+
+MANY = 0.2
+"""Share of clean samples whose rejection is worth a word."""
+_UNDONE = ("crashed", "skipped", "starved", "interrupted")
+
+
+def rejection(records: Records) -> list[Finding]:
+    """Clean samples rejected, thresholds that are not reported or rest on too little; none without a rejection."""
+    record = records.rejection
+    if record is None:
+        return []
+    found = [_clean(record), _missing(record), *_small(record), *(_undone(point) for point in record.points)]
+    return [finding for finding in found if finding is not None]
+
+
+def _clean(record: RejectionRecord) -> Finding | None:
+    share = record.deployed.clean_rejection.value
+    if share <= MANY:
+        return None
+    nothing = " An answer that is never given cannot be broken." if share == 1 else ""
+    return Finding(
+        code="CLEAN_REJECTION",
+        severity="severe" if share == 1 else "warning",
+        message=f"{share:.1%} of the clean samples are rejected, each an error of the target.{nothing}",
+        measured=share,
+        threshold=1.0 if share == 1 else MANY,
+        remedy="Check the threshold (--reject-above), its direction, and the range of the samples.",
+    )
+
+
+def _missing(record: RejectionRecord) -> Finding | None:
+    reasons = dict.fromkeys(reason for reason in (record.points_missing, record.curve_missing) if reason)
+    if not reasons:
+        return None
+    without = [
+        *(["robust accuracy at 1 % and 5 % clean rejection"] if record.points_missing else []),
+        *(["the curve of the detector"] if record.curve_missing else []),
+    ]
+    remedy = "Give clean samples that are not evaluated (held_out)." if not record.held_out else ""
+    return Finding(
+        code="OPERATING_POINTS",
+        severity="info",
+        message=f"Not reported: {' and '.join(without)} ({'; '.join(reasons)}).",
+        measured=record.held_out,
+        remedy=remedy,
+    )
+
+
+def _small(record: RejectionRecord) -> list[Finding]:
+    found = []
+    for point in record.points:
+        needed = samples_needed(point.share or 1)
+        if record.held_out < needed:
+            found.append(
+                Finding(
+                    code="HELD_OUT_SMALL",
+                    severity="warning",
+                    message=f"{record.held_out} held-out samples set the threshold for {_percent(point)} clean rejection, "
+                    "which therefore rejects none of them.",
+                    measured=record.held_out,
+                    threshold=needed,
+                    remedy=f"Give at least {needed} held-out clean samples, better ten times as many.",
+                )
+            )
+    return found
+
+
+def _percent(point: OperatingPoint) -> str:
+    return f"{100 * (point.share or 0):g} %"
+
+
+def _undone(point: OperatingPoint) -> Finding | None:
+    undone = [attack for attack in point.attacks if attack.status in _UNDONE]
+    if not undone:
+        return None
+    reasons = "; ".join(dict.fromkeys(f"{attack.status}: {attack.reason}" for attack in undone))
+    return Finding(
+        code="OPERATING_POINT_UNFINISHED",
+        severity="warning",
+        message=f"At {_percent(point)} clean rejection {len(undone)} attacks did not do their work ({reasons}).",
+        measured=len(undone),
+        threshold=0,
+        remedy="The number there is an upper bound of a weaker kind: mend what failed, or raise the budget.",
+    )

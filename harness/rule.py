@@ -1,0 +1,90 @@
+"""How a random model is deployed: on one draw, on the majority of k, or on the mean of k."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.nn import functional
+
+from .decision import Decision
+from .errors import UsageError
+
+_TIE = 1e-3
+"""Of one vote: what the mean probability decides where votes are equal."""
+_MOST = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The declared decision rule: how many draws one answer of the product rests on, and how they are joined."""
+
+    kind: Literal["single", "majority", "mean"] = "single"
+    draws: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """`single`, `majority: k` or `mean: k`.
+
+        Raises:
+            UsageError: it says none of them.
+        """
+        if text.strip() == "single":
+            return cls()
+        match = re.fullmatch(r"\s*(majority|mean)\s*[:=]\s*(\d{1,6})\s*", text)
+        if match is None or not 2 <= int(match[2]) <= _MOST:
+            raise UsageError(
+                f"decision rule {text!r} is not known; give single, majority:K or mean:K with K from 2 to {_MOST}"
+            )
+        return cls("majority" if match[1] == "majority" else "mean", int(match[2]))
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "single" else f"{self.kind}:{self.draws}"
+
+    def combine(self, decision: Decision, draws: int) -> Decision:
+        """The product's answers (N, ...) from `draws` draws for each of N questions, sample-major.
+
+        A draw whose answer holds a NaN votes for nobody; a mean that holds one is NaN.
+        """
+        if self.kind == "majority":
+            return _majority(decision, draws)
+        return average(decision, draws)
+
+
+def average(decision: Decision, draws: int) -> Decision:
+    """The logarithm of the mean probabilities, and the mean rejection score; differentiable.
+
+    Source: Athalye et al. 2018, "Obfuscated gradients", appendix (averaged predictors: differentiate the mean).
+    """
+    if draws == 1:
+        return decision
+    chances = functional.log_softmax(decision.logits, dim=1)
+    folded = chances.reshape(-1, draws, chances.shape[1])
+    logits = folded.logsumexp(dim=1) - math.log(draws)
+    rejection, features = decision.rejection, decision.features
+    return Decision(
+        logits,
+        None if rejection is None else rejection.reshape(-1, draws).mean(dim=1),
+        None if features is None else features.reshape(-1, draws, features.shape[1]).mean(dim=1),
+    )
+
+
+def _majority(decision: Decision, draws: int) -> Decision:
+    logits, labels, accepted = decision.logits, decision.labels, decision.accepted
+    classes = logits.shape[1]
+    counted = (labels >= 0) & accepted
+    if decision.rejection is not None:
+        # Where every draw is rejected the votes say what would have been answered.
+        none = ~counted.reshape(-1, draws).any(dim=1).repeat_interleave(draws)
+        counted = counted | (none & (labels >= 0))
+    votes = functional.one_hot(labels.clamp(min=0), classes).to(logits.dtype) * counted[:, None]
+    chances = torch.softmax(logits, dim=1).nan_to_num(0.0)
+    shares = (votes + _TIE * chances).reshape(-1, draws, classes).mean(dim=1)
+    nobody = ~(labels >= 0).reshape(-1, draws).any(dim=1)
+    answer = shares.clamp(min=1e-30).log()
+    answer = torch.where(nobody[:, None], torch.full_like(answer, math.nan), answer)
+    rejection = None
+    if decision.rejection is not None:
+        rejection = (~accepted).reshape(-1, draws).to(logits.dtype).mean(dim=1) - 0.5
+    return Decision(answer, rejection)
