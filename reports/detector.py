@@ -52,10 +52,11 @@ def curve_words(result: Result) -> str:
     if record.area is None:
         return f"There is no curve of the detector: {record.curve_missing}."
     without = count(record.examples - record.wrong)
+    examples = count(record.examples)
     return (
-        "Over all thresholds: the share of clean samples rejected against the share of adaptive examples detected. Each "
-        f"of {count(record.examples)} samples that are right when clean gives one example, the wrong point with the "
-        f"lowest score of all that were found; {without} of them have none and count as detected. Area "
+        "Over all thresholds: the share of clean samples rejected against the share of adaptive examples detected. "
+        f"Each of {examples} samples that are right when clean gives one example, the wrong point with the lowest "
+        f"score of all that were found; {without} of them have none and count as detected. Area "
         f"{number(record.area)}, at most: a better attack can only lower the curve. The dashed line is a detector that "
         "draws lots."
     )

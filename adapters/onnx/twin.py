@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...harness.gradients.straight_through import straight_through
+from ...harness.straight_through import straight_through
 from ..private_random import RandomState
 from .entry import Entry
 from .outputs import SMALLEST

@@ -14,8 +14,9 @@ from torch.nn import functional
 from ..errors import UsageError
 from ..randomness import Stream
 from ..stage import Surrogate
+from ..straight_through import straight_through
 from .held import HeldNetwork
-from .spec import FrontStage, with_gradient_of
+from .spec import FrontStage
 
 
 class AdversarialTransformation(FrontStage):
@@ -52,10 +53,10 @@ class AdversarialTransformation(FrontStage):
         if not (torch.is_grad_enabled() and x.requires_grad):
             return path[-1]
         first = 0 if last is None else max(0, self.steps - last)
-        z = with_gradient_of(path[first], self._start(x, stream) if first == 0 else x)
+        z = straight_through(path[first], self._start(x, stream) if first == 0 else x)
         for after in path[first + 1 :]:
             stepped = z - self._alpha * _soft_sign(self._slope(z, wanted, graph=True))
-            z = with_gradient_of(after, self._projected(stepped, x))
+            z = straight_through(after, self._projected(stepped, x))
         return z
 
     @property

@@ -13,8 +13,9 @@ from torch import Tensor
 from ..errors import UsageError
 from ..randomness import Stream
 from ..stage import Surrogate
+from ..straight_through import straight_through
 from .held import HeldNetwork
-from .spec import FrontStage, with_gradient_of
+from .spec import FrontStage
 
 _MOMENTUM = 0.7
 
@@ -64,10 +65,10 @@ class Manifold(FrontStage):
         z, speed = path[0].requires_grad_(), torch.zeros_like(path[0])
         for after in path[1:]:
             z, speed = self._descended(z, speed, x, graph=True)
-            z = with_gradient_of(after, z)
+            z = straight_through(after, z)
         with torch.no_grad():
             exact = self.generate(path[-1])
-        return with_gradient_of(exact, self.generate(z))
+        return straight_through(exact, self.generate(z))
 
     def _searched(self, x: Tensor, stream: Stream, kept: int) -> list[Tensor]:
         """Of the best start, the codes (N, size) before and after each of the last `kept` steps."""

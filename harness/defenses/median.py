@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..randomness import Stream
 from ..stage import Surrogate
-from .spec import FrontStage, with_gradient_of
+from ..straight_through import straight_through
+from .spec import FrontStage
 
 
 class Median(FrontStage):
@@ -39,7 +40,7 @@ class Median(FrontStage):
             return middle
         ties = (values == middle[..., None]).to(x.dtype)
         shares = ties / ties.sum(dim=-1, keepdim=True).clamp(min=1)
-        return with_gradient_of(middle, (shares * windows).sum(dim=-1))
+        return straight_through(middle, (shares * windows).sum(dim=-1))
 
     def _windows(self, x: Tensor) -> Tensor:
         """The window of every pixel, (N, C, H, W, size * size); it reaches one pixel further up and left if even."""

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
@@ -49,12 +48,6 @@ class FrontStage(BaseModel, ABC):
         if x.dim() != 4 or 0 in x.shape[1:]:
             raise UsageError(f"defense {self.name()} needs images (N, C, H, W), these samples are {tuple(x.shape[1:])}")
         return x
-
-
-def with_gradient_of(exact: Tensor, stand_in: Tensor) -> Tensor:
-    """The value of `exact`, bit for bit, with the gradient of `stand_in`."""
-    nothing = stand_in - stand_in.detach()
-    return exact.detach() + torch.where(nothing.isnan(), torch.zeros_like(nothing), nothing)
 
 
 def _written(value: object) -> str:

@@ -60,8 +60,8 @@ def _small(record: RejectionRecord) -> list[Finding]:
                 Finding(
                     code="HELD_OUT_SMALL",
                     severity="warning",
-                    message=f"{record.held_out} held-out samples set the threshold for {_percent(point)} clean rejection, "
-                    "which therefore rejects none of them.",
+                    message=f"{record.held_out} held-out samples set the threshold for {_percent(point)} clean "
+                    "rejection, which therefore rejects none of them.",
                     measured=record.held_out,
                     threshold=needed,
                     remedy=f"Give at least {needed} held-out clean samples, better ten times as many.",

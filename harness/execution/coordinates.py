@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..gradients.straight_through import straight_through
+from ..straight_through import straight_through
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def answer(
     """
     n, pieces = target.draws, list(_pieces(target))
     streams = stream.fold(n)
-    target.meter.count(target.phase, target.rows, forward=n, backward=n)
+    target.meter.count(target.phase, target.rows, forward=n * target.looks, backward=n)
     if len(pieces) == 1:
         points, decision = _forward(target, x, streams, estimator)
         joined, folded = _joined(target, decision, objective)
@@ -123,7 +123,7 @@ def _piecewise(
     n = target.draws
     keys = streams.keys.reshape(len(x), n)
     parts = [Stream(keys[:, first:last].reshape(-1)) for first, last in _pieces(target)]
-    target.meter.count(target.phase, target.rows, forward=n)
+    target.meter.count(target.phase, target.rows, forward=n * target.looks)
     seen = [_forward(target, x, part, estimator)[1].detach() for part in parts]
     leaf = Decision.cat_draws(seen, len(x))
     with torch.enable_grad():

@@ -83,7 +83,7 @@ def _answers(campaign: "Campaign", *, features: bool) -> Tensor:
     stream = Stream.create(campaign.job.seed, "guides", campaign.ids.to(device))
     found = []
     for rows in torch.split(torch.arange(len(campaign.job.x)), max(1, campaign.batch // draws)):
-        campaign.meter.count("controls", rows, forward=draws)
+        campaign.meter.count("controls", rows, forward=draws * (2 if features else 1))
         x = campaign.inputs(rows).repeat_interleave(draws, dim=0)
         keys = stream.select(rows.to(device)).fold(draws)
         with torch.no_grad():

@@ -56,6 +56,11 @@ class LocalTarget:
         """Whether two equal questions may be answered differently."""
         return self.pipeline.random
 
+    @property
+    def looks(self) -> int:
+        """Forward passes behind one answer with a gradient: the twin's features are asked for by themselves."""
+        return 2 if self.features else 1
+
     def select(self, index: Tensor) -> "LocalTarget":
         """The same target for the samples at `index`."""
         return replace(self, rows=self.rows[index])

@@ -23,6 +23,8 @@ AGREEING = 0.8
 CLEARLY = 0.5
 """Of the error that needs no training: a network has to be at least this much better."""
 
+_CLOSE = 0.25
+"""Of the radius: an error that no perturbation is lost in, however good the identity is."""
 _CODE = 0.2
 """The same for codes in [0, 1] that are no pixels, of which a constant misses by .3 to .5."""
 
@@ -111,7 +113,8 @@ class Trained:
 
     def _keep(self, estimator: Reparameterised, label: str, found: Reparameterisation) -> None:
         """The worst fit among an estimator's networks speaks for it."""
-        limit = _CODE if found.identity is None else CLEARLY * found.identity
+        least = _CLOSE * float(self.reach.mean())
+        limit = _CODE if found.identity is None else max(CLEARLY * found.identity, least)
         fit = Fit(name=f"the network for {label}", measured=found.error, threshold=limit, share=False)
         before = self.fits.get(estimator.label)
         if before is None or fit.measured / max(fit.threshold, 1e-12) > before.measured / max(before.threshold, 1e-12):

@@ -10,9 +10,9 @@ from torch import Tensor
 from ..errors import NoGradientError
 from ..randomness import Stream
 from ..stage import Stage
+from ..straight_through import straight_through
 from .bpda_identity import passed
 from .spec import EstimatorConfig
-from .straight_through import straight_through
 
 
 class Bpda(EstimatorConfig):

@@ -11,8 +11,8 @@ from torch.nn import functional
 from ..errors import NoGradientError
 from ..randomness import Stream
 from ..stage import Resampling, Stage
+from ..straight_through import straight_through
 from .spec import EstimatorConfig
-from .straight_through import straight_through
 
 
 class BpdaIdentity(EstimatorConfig):

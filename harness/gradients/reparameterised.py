@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import NoGradientError
 from ..randomness import Stream
 from ..stage import Stage
+from ..straight_through import straight_through
 from .spec import EstimatorConfig
-from .straight_through import straight_through
 
 Nets = Mapping[str, Callable[[Tensor], Tensor]]
 """Stage label -> its trained stand-in."""

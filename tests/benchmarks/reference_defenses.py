@@ -14,32 +14,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import robcheck
 from robcheck.adapters.data.digits import digits
 from robcheck.adapters.reference import REFERENCES, reference, sibling
+from robcheck.adapters.reference.front import adversarial_transformation, behind
+from robcheck.adapters.reference.workshop import Workshop
+from robcheck.harness.losses import ce
 from robcheck.harness.pipeline import Pipeline
+from robcheck.harness.randomness import Stream
 from robcheck.harness.results import Result
-from robcheck.harness.stage import Surrogate
+from robcheck.harness.stage import Stage, Surrogate
 from robcheck.suites import Suite
 
-PGD = {"attack": "pgd", "loss": "margin", "steps": 40}
-APGD = {"attack": "apgd", "loss": "ce", "steps": 50}
+PGD: dict[str, Any] = {"attack": "pgd", "loss": "margin", "steps": 40}
+APGD: dict[str, Any] = {"attack": "apgd", "loss": "ce", "steps": 100}
+CLASSES: dict[str, Any] = {"attack": "pgd", "loss": "dlr", "targets": 9, "steps": 20}
 PLAIN = [{**PGD, "gradient": "exact", "eot": 1}]
-DEFAULT: list[dict[str, Any]] = [PGD, APGD]
+SAME = [PGD, APGD, CLASSES]
+"""What attacks the sibling, and the product on the gradient that the planner chooses, unless told otherwise."""
 RIGHT: dict[str, list[dict[str, Any]]] = {
-    "k-wta": [
-        {**PGD, "gradient": {"kind": "smoothed", "directions": 20}},
-        {**APGD, "steps": 100, "gradient": {"kind": "smoothed", "directions": 20, "size": 0.1}, "loss": "margin"},
-    ],
-    "adversarial-transformation": [
-        {**APGD, "gradient": "bpda-identity", "loss": "margin", "momentum": 0.9},
-        {**APGD, "gradient": {"kind": "unrolled", "last": 2}, "loss": "margin"},
-        {**APGD, "gradient": "reparameterised", "loss": "margin"},
-    ],
-    "detector": [{**PGD, "loss": "joint"}, {**APGD, "loss": "two-phase"}],
+    "k-wta": [{**entry, "gradient": {"kind": "smoothed", "directions": 10}} for entry in SAME],
+    "manifold": [*[{**entry, "gradient": "unrolled"} for entry in SAME], {"attack": "latent"}],
+    "detector": [{**PGD, "loss": "joint"}, {**APGD, "loss": "two-phase"}, {**CLASSES, "loss": "joint"}],
 }
-EPS = 0.25
+EPS = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ class Undeclared:
     """A stage whose author says nothing: autograd has to see what it can."""
 
     stage: Any
-    surrogate: Surrogate = Surrogate("exact", "nothing is declared")
+
+    @property
+    def surrogate(self) -> Surrogate:
+        return Surrogate("exact", "nothing is declared")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stage, name)
@@ -68,6 +71,8 @@ def plain(pipeline: Pipeline) -> tuple[Pipeline, list[dict[str, Any]]]:
 
 
 def shown(result: Result) -> str:
+    if all(record.status == "skipped" for record in result.attacks):
+        return f"{result.clean_accuracy:6.1%}, no gradient"
     low, high = result.interval
     return f"{result.robust_accuracy:6.1%} ({low:5.1%} to {high:5.1%})"
 
@@ -78,11 +83,11 @@ def table(names: Iterable[str], n: int, eps: float) -> None:
     for name in names:
         started = time.perf_counter()
         product, bare = reference(name), sibling(name)
-        entries = RIGHT.get(name, DEFAULT)
+        entries = RIGHT.get(name, SAME)
         naive, naive_entries = plain(product)
         first = attacked(naive, naive_entries, n, eps)
         right = attacked(product, entries, n, eps)
-        same = attacked(bare, DEFAULT, n, eps)
+        same = attacked(bare, SAME, n, eps)
         gap = right.robust_accuracy - same.robust_accuracy
         print(
             f"{name:28} {right.clean_accuracy:6.1%}  {shown(first):24} {shown(right):24} {shown(same):24} "
@@ -93,16 +98,97 @@ def table(names: Iterable[str], n: int, eps: float) -> None:
             print(f"    {record.name}: {record.gradient}, {record.robust_accuracy:.1%}; {record.reason}", flush=True)
 
 
+def depth(n: int, eps: float) -> None:
+    """Adversarial transformation of 1 to 13 steps, each trained so, under BPDA; at an eps where something is left."""
+    print(f"\nsteps, Linf {eps:g}: clean, bpda-identity, unrolled, unrolled last 2, transfer from the bare network")
+    for steps in (1, 2, 4, 8, 13):
+        product = transformed(steps)
+        kinds = ("bpda-identity", "unrolled", {"kind": "unrolled", "last": 2})
+        found = [attacked(product, [{**PGD, "gradient": kind}], n, eps) for kind in kinds]
+        found.append(attacked(product, [{"attack": "transfer", "source": "twin"}], n, eps))
+        print(f"{steps:4} {found[0].clean_accuracy:6.1%}  " + "  ".join(shown(result) for result in found), flush=True)
+
+
+def transformed(steps: int) -> Pipeline:
+    """The adversarial transformation with that many steps of the same total travel, and its network trained for it."""
+
+    def make(shop: Workshop) -> Stage:
+        stage = adversarial_transformation(shop)
+        return stage.model_copy(update={"steps": steps, "alpha": 13 / 6 * stage.distance / steps})
+
+    shop = Workshop(f"adversarial-transformation/{steps}", REFERENCES["adversarial-transformation"].epochs)
+    return behind(make)(shop)
+
+
+def draws(n: int, eps: float) -> None:
+    """EOT over a fixed number of draws."""
+    print(f"\nEOT draws, Linf {eps:g}, PGD-20: robust accuracy on 100 fresh draws")
+    products = {name: reference(name) for name in ("resize-pad", "adversarial-transformation")}
+    for count in (1, 10, 50, 200):
+        found = [attacked(p, [{**PGD, "steps": 20, "eot": count}], n, eps) for p in products.values()]
+        row = "  ".join(f"{name} {shown(r)}" for name, r in zip(products, found, strict=True))
+        print(f"{count:4}  {row}", flush=True)
+
+
+def learned(n: int, eps: float) -> None:
+    """Reparameterisation with its fit error, beside what needs no training."""
+    print(f"\nlearned h, Linf {eps:g}, PGD-40: fit error, then accuracy by h on both passes, h on the way back, bpda")
+    for name in ("bit-depth", "total-variation", "thermometer", "adversarial-transformation"):
+        product = reference(name)
+        kinds = ("reparameterised", {"kind": "reparameterised", "forward": "exact"}, "bpda")
+        found = [attacked(product, [{**PGD, "gradient": kind}], n, eps) for kind in kinds]
+        fit = found[0].attacks[0].reason.rpartition("; ")[2]
+        print(f"{name:28} {'  '.join(shown(result) for result in found)}  ({fit})", flush=True)
+
+
+def cost() -> None:
+    """EOT-20 folded into the batch against a loop over draws, same model, same draws, taking turns."""
+    product = reference("resize-pad")
+    twin, stage = product.classifier.differentiable(), product.stages[0]
+    assert twin is not None
+    for n in (1, 8, 32, 128):
+        x, y = (torch.from_numpy(part)[:n] for part in digits("test"))
+        stream = Stream.create(0, "cost", torch.arange(n)).fold(20)
+
+        def folded(x: Tensor = x, y: Tensor = y, stream: Stream = stream) -> None:
+            points = x.repeat_interleave(20, dim=0).requires_grad_(True)
+            loss = ce(twin(stage.forward(points, stream)), y.repeat_interleave(20))
+            torch.autograd.grad(loss.sum(), [points])
+
+        def looped(x: Tensor = x, y: Tensor = y, stream: Stream = stream) -> None:
+            for draw in range(20):
+                points = x.clone().requires_grad_(True)
+                part = stream.select(torch.arange(len(x)) * 20 + draw)
+                torch.autograd.grad(ce(twin(stage.forward(points, part)), y).sum(), [points])
+
+        times: dict[str, list[float]] = {"folded": [], "looped": []}
+        for _ in range(15):
+            for name, run in (("folded", folded), ("looped", looped)):
+                started = time.process_time()
+                run()
+                times[name].append(time.process_time() - started)
+        medians = {name: sorted(values)[7] for name, values in times.items()}
+        ratio = medians["folded"] / medians["looped"]
+        row = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in medians.items())
+        print(f"batch {n:4}: {row}: ratio {ratio:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="reference defenses; all unless given")
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--epsilon", type=float, default=EPS)
+    parser.add_argument("--what", choices=("table", "depth", "draws", "learned", "cost"), default="table")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(f"robcheck {robcheck.__version__}, torch {torch.__version__}, {platform.machine()}, one CPU thread")
     print(f"digits, first {given.samples} test images, Linf {given.epsilon:g}\n")
-    table(given.names or list(REFERENCES), given.samples, given.epsilon)
+    if given.what == "table":
+        table(given.names or list(REFERENCES), given.samples, given.epsilon)
+    elif given.what == "cost":
+        cost()
+    else:
+        {"depth": depth, "draws": draws, "learned": learned}[given.what](given.samples, given.epsilon)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ....harness.gradients.straight_through import straight_through
+from ....harness.straight_through import straight_through
 from .node import Node, UntranslatableError
 from .operators.obstacle import Obstacle
 from .operators.values import Operator

@@ -174,3 +174,26 @@ def test_features_do_not_come_from_nothing() -> None:
 class NoFeatures(Featured):
     def features(self, gradient: str = "exact") -> Any:  # noqa: ARG002
         return None
+
+
+def test_features_are_passes_too() -> None:
+    """Whatever runs a layer counts: the twin for its scores, and once more for its features."""
+
+    class Counted(Featured):
+        asked = 0
+
+        def __init__(self) -> None:
+            self.net = Net()
+            self.net.hidden = self._hidden  # type: ignore[method-assign]
+
+        def _hidden(self, x: Tensor) -> Tensor:
+            self.asked += len(x)
+            return Net.hidden(self.net, x)
+
+    model = Counted()
+    attack = {"attack": "pgd", "loss": "match-features", "steps": 3}
+    suite = Suite.model_validate({"name": "tiny", "attacks": [attack]})
+    result = robcheck.evaluate(
+        Pipeline(model, detector=Bright()), X, Y, suite=suite, epsilon=0.1, device="cpu", held_out=1 - X
+    )
+    assert result.passes.forward == model.asked

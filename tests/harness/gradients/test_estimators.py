@@ -11,9 +11,9 @@ from robcheck.harness.defenses import Jpeg, ResizePad
 from robcheck.harness.errors import NoGradientError
 from robcheck.harness.gradients import ESTIMATORS, BpdaIdentity, eot, passing
 from robcheck.harness.gradients.cleaned import cleaned
-from robcheck.harness.gradients.straight_through import straight_through
 from robcheck.harness.pipeline import Surrogate
 from robcheck.harness.randomness import Stream
+from robcheck.harness.straight_through import straight_through
 
 
 @dataclass
