@@ -16,6 +16,7 @@ from .execution.job import Job
 from .execution.observer import Observer, Silent
 from .execution.operating import HeldOut, operate
 from .execution.probe import SAMPLES, Asker
+from .execution.smoothness import smoothness
 from .planner import Step, plan, trials, undecided
 
 _T = TypeVar("_T")
@@ -80,7 +81,9 @@ def prepare(done: Evaluated) -> Asker:
     done.probe = replace(done.probe, ascents=ascents)
     decide = partial(plan, job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
     found = agreements(campaign, undecided(decide(), campaign.pipeline))
-    done.steps = decide(agreements=found)
+    stability = smoothness(campaign, decide(agreements=found))
+    done.steps = decide(agreements=found, stability=stability)
+    done.probe = replace(done.probe, stability=stability)
     campaign.observer.planned([step.entry() for step in done.steps])
     done.probe = with_gradient(campaign, done.steps, done.probe)
     return asker

@@ -82,6 +82,8 @@ class ModelInfo(BaseModel):
     output: OutputKind = "logits"
     batch: int | None = None
     """The batch size that the file insists on, None for any."""
+    quantum: float = 0.0
+    """The smallest change of a feature, as a share of its range, that shows for certain; 0 where any may."""
     device: str = "cpu"
     provider: str | None = None
     sha256: str | None = None

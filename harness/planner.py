@@ -15,6 +15,7 @@ from .gradients import AnyEstimator, Bpda, Distilled, Exact, Queried
 from .gradients.ascent import Ascent
 from .gradients.choice import automatic, candidates
 from .gradients.fitting import misfit
+from .gradients.stability import Stability
 from .pipeline import Pipeline
 from .results import PlanEntry
 from .stage import Generative
@@ -121,14 +122,16 @@ def plan(
     targeted: bool,
     ascents: Sequence[Ascent] = (),
     agreements: Mapping[str, Agreement] | None = None,
+    stability: Stability | None = None,
 ) -> list[Step]:
     """Decide every request, in order.
 
     Args:
         ascents: the gradients of `trials`, as measured.
         agreements: how many draws each estimator needs, by its label, as measured.
+        stability: how stable the signs of slopes are that rest on answers, as measured.
     """
-    known = Known(pipeline, tuple(ascents), agreements or {})
+    known = Known(pipeline, tuple(ascents), agreements or {}, stability)
     return [_decide(request, known, norm, targeted=targeted) for request in requests]
 
 
@@ -139,6 +142,7 @@ class Known:
     pipeline: Pipeline
     ascents: tuple[Ascent, ...]
     agreements: Mapping[str, Agreement]
+    stability: Stability | None
 
 
 def trials(requests: list[Request], pipeline: Pipeline, norm: Norm, *, targeted: bool) -> tuple[AnyEstimator, ...]:
@@ -228,6 +232,8 @@ def _gradient(request: Request, known: Known) -> Step:
         estimator, reason = automatic(pipeline, known.ascents)
     if getattr(request.config, "loss", "") == "match-features" and isinstance(estimator, Queried | Distilled):
         return Step(request, False, False, None, 1, f"{estimator.label} asks for answers, which hold no features")
+    if isinstance(estimator, Queried) and known.stability is not None:
+        reason += f"; signs agree over step sizes in {known.stability.overall:.0%} of the places"
     if not pipeline.random:
         if request.eot not in ("auto", 1):
             reason += "; nothing is random, so one draw is enough"

@@ -16,7 +16,17 @@ SKIPPED = {"tests", "build", "dist"}
 
 # Inside harness a module imports only from layers below its own.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "geometry", "losses", "randomness", "rejection", "statistics", "straight_through", "thresholds", "model_info"),
+    (
+        "errors",
+        "geometry",
+        "losses",
+        "randomness",
+        "rejection",
+        "statistics",
+        "straight_through",
+        "thresholds",
+        "model_info",
+    ),
     ("decision", "threat", "classifier", "results"),
     ("rule", "stage"),
     ("pipeline",),

@@ -62,7 +62,10 @@ class OnnxClassifier:
     ) -> Self:
         """The same classifier with what only the caller knows."""
         self.preprocessing = replace(self.preprocessing, bounds=bounds, input_range=input_range, mean=mean, std=std)
-        words = {"name": name, "bounds": bounds, "mean": mean, "std": std}
+        low, high = input_range or bounds
+        whole = self._deployed.input.dtype.kind in "iu"
+        quantum = 1 / max(1.0, high - low) if whole else 0.0
+        words = {"name": name, "bounds": bounds, "mean": mean, "std": std, "quantum": quantum}
         self._info = ModelInfo.model_validate(self._info.model_dump() | words)
         return self
 

@@ -12,6 +12,7 @@ from .invalid_candidates import invalid_candidates
 from .poor_fit import poor_fit
 from .records import DIFFERENCE, Fit, Probe, Records, Unbounded
 from .rejection import rejection
+from .shattered import shattered
 from .state_changed import state_changed
 from .unbounded_fails import unbounded_fails
 from .zero_radius import zero_radius
@@ -25,6 +26,7 @@ CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
     blackbox_beats_whitebox,
     unbounded_fails,
     poor_fit,
+    shattered,
 )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..gradients.ascent import Ascent
+from ..gradients.stability import Stability
 from ..model_info import ModelInfo, OutputKind
 from ..results import AttackRecord, PlanEntry, RejectionRecord
 
@@ -93,6 +94,8 @@ class Probe:
     """Why there are no slope errors."""
     ascents: tuple[Ascent, ...] = ()
     """Every kind of gradient that was tried."""
+    stability: Stability | None = None
+    """Of signs over step sizes, where gradients rest on answers."""
     used: tuple[str, ...] = ()
     """The kinds that the plan uses."""
     accuracy: float = 0.0

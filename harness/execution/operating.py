@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..attacks.transfer import Transfer
+from ..errors import UnfinishedError
 from ..planner import Step
 from ..randomness import Stream
 from ..results import AttackRecord
@@ -36,14 +37,32 @@ class HeldOut:
 
 
 def operate(campaign: Campaign, steps: Sequence[Step]) -> HeldOut:
-    """Attack other thresholds by the gradient attacks among `steps`; the campaign keeps what is found in `points`."""
+    """Attack other thresholds by the gradient attacks among `steps`; the campaign keeps what is found in `points`.
+
+    What fails here leaves the deployed threshold's numbers as they are, and says so.
+
+    Raises:
+        UnfinishedError: the device was lost.
+    """
     if not campaign.pipeline.rejects:
         return HeldOut(torch.empty(0), 0)
+    try:
+        return _operated(campaign, steps)
+    except UnfinishedError:
+        raise
+    except Exception as error:  # third-party code, once more on all clean samples and again
+        campaign.points.clear()
+        campaign.curve_attacks.clear()
+        reason = f"it failed there: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return HeldOut(torch.empty(0), _count(campaign), reason)
+
+
+def _operated(campaign: Campaign, steps: Sequence[Step]) -> HeldOut:
     direct = [
         s for s in steps if s.runs and not s.blackbox and s.gradient and not isinstance(s.request.config, Transfer)
     ]
     if not direct:
-        return HeldOut(torch.empty(0), 0, "no gradient attack is in the plan")
+        return HeldOut(torch.empty(0), _count(campaign), "no gradient attack is in the plan")
     held_out = _held_out(campaign)
     scores, every = held_out.scores.numpy(), [campaign]
     for share in () if held_out.missing else SHARES:
@@ -59,6 +78,10 @@ def operate(campaign: Campaign, steps: Sequence[Step]) -> HeldOut:
         campaign.points.append(as_point(there, share=share, held_out=held_back))
     _shared_back(campaign, every)
     return held_out
+
+
+def _count(campaign: Campaign) -> int:
+    return 0 if campaign.job.held_out is None else len(campaign.job.held_out)
 
 
 def _held_out(campaign: Campaign) -> HeldOut:

@@ -1,6 +1,7 @@
 """Gradients and scores from deployed answers alone; every point of a sample is asked with the same draws."""
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,14 +25,11 @@ def answer(
 ) -> Answer:
     """Loss and score at x (N, ...), and the slope of the deployed loss as `estimator` finds it."""
 
-    def ask(points: Tensor) -> Tensor:
-        return _asked(target, points, objective, stream).loss.reshape(points.shape[:2])
-
     radius = target.radius
     around = torch.full((len(x),), 0.01, device=x.device) if radius is None else radius[target.rows]
     size = resolve_size(estimator, around, coarsest(target))
     here = judged(target, x, objective, stream)
-    gradient = estimate(estimator, ask, x, stream.child("directions"), size)
+    gradient = estimate(estimator, partial(asked, target, objective, stream), x, stream.child("directions"), size)
     return Answer(here.loss, gradient, here.score, here.broken)
 
 
@@ -41,9 +39,14 @@ def judged(target: "LocalTarget", x: Tensor, objective: Objective, stream: Strea
     return Answer(answer.loss, torch.zeros_like(x), answer.score, answer.broken)
 
 
+def asked(target: "LocalTarget", objective: Objective, stream: Stream, points: Tensor) -> Tensor:
+    """The deployed loss (N, M) at points (N, M, ...), all points of a sample with the same draws."""
+    return _asked(target, points, objective, stream).loss.reshape(points.shape[:2])
+
+
 def coarsest(target: "LocalTarget") -> float:
     """The smallest change of a feature, in attack space, that every stage notices for certain."""
-    return max((quantum(stage) for stage in target.pipeline.stages), default=0.0)
+    return max([target.pipeline.classifier.info.quantum, *(quantum(stage) for stage in target.pipeline.stages)])
 
 
 def _asked(target: "LocalTarget", points: Tensor, objective: Objective, stream: Stream) -> Answer:

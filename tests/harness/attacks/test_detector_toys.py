@@ -12,7 +12,7 @@ from robcheck.harness.attacks import ATTACKS
 from robcheck.harness.attacks.apgd import APGD
 from robcheck.harness.attacks.fgsm import FGSM
 from robcheck.harness.attacks.pgd import PGD
-from robcheck.harness.decision import Goal
+from robcheck.harness.decision import Goal, Objective
 from robcheck.harness.execution.local import LocalTarget
 from robcheck.harness.geometry import Norm
 from robcheck.harness.randomness import Stream
@@ -140,6 +140,28 @@ def test_restarts_take_guide_after_guide(make_problem: Any) -> None:
     for restarts, expected in ((1, [False, False, True]), (2, [True, False, True])):
         points = ATTACKS["pgd"].run(problem, PGD(loss="match", steps=30, restarts=restarts, start="sample"))
         assert problem.goal.broken(problem.target.decide(points, 0)).tolist() == expected
+
+
+class Turning(Slanted):
+    """Every draw weighs the features anew; on the mean it is `Slanted`, scaled up."""
+
+    random: ClassVar[bool] = True
+
+    def score(self, x: Tensor, logits: Tensor, stream: Stream) -> Tensor:
+        weights = 30 * stream.normal(0, (2,)).to(x)
+        return 1000 * super().score(x, logits, stream) + (x * weights).sum(dim=1)
+
+
+def test_draws_are_averaged_before_the_terms_are_joined(make_problem: Any) -> None:
+    """Unit vectors of single draws would point anywhere, and their mean would be short."""
+    x, y = torch.tensor([[0.55, 0.9]]).repeat(N, 1), torch.zeros(N, dtype=torch.int64)
+    problem = make_problem(Halves(), x, y, 0.1, draws=64)
+    target = replace(problem.target, pipeline=replace(problem.target.pipeline, detector=Turning()))
+    gradient = target.gradient(x, Objective("joint", Goal(y)), 0).gradient
+    away = -torch.tensor([math.cos(ANGLE), math.sin(ANGLE)])
+    right = torch.tensor([1.0, 0.0])
+    assert torch.allclose(gradient, (away + right).expand(N, 2), atol=0.05)
+    assert torch.allclose(target.gradient(x, Objective("two-phase", Goal(y)), 0).gradient / 1000, away, atol=0.05)
 
 
 def test_two_terms_cost_two_questions(make_problem: Any) -> None:

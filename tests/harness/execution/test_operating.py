@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import robcheck
 from robcheck.harness.attacks import ATTACKS
 from robcheck.harness.errors import DataError
+from robcheck.harness.execution import operating
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline
 from robcheck.harness.randomness import Stream
@@ -78,7 +79,7 @@ def score(x: Tensor) -> Tensor:
 
 
 def lowest(x: Tensor) -> Tensor:
-    """The lowest score in each ball on the wrong side of the wall: along the wall at least, across as far as it goes."""
+    """The lowest score in each ball on the wrong side of the wall: at the wall if need be, and across all the way."""
     z = x.double()
     right = z[:, 0] > WALL
     across = (z[:, 1] - EPS).clamp(min=0)
@@ -88,11 +89,9 @@ def lowest(x: Tensor) -> Tensor:
     return torch.where(reached, ALONG * along + ACROSS * across, torch.inf)
 
 
-def run(
-    x: Tensor, *attacks: dict[str, Any], detector: Any = None, pipeline: dict[str, Any] | None = None, **more: Any
-) -> Result:
+def run(x: Tensor, *attacks: dict[str, Any], detector: Any = None, rule: Rule | None = None, **more: Any) -> Result:
     suite = Suite.model_validate({"name": "tiny", "attacks": list(attacks) or [PGD]})
-    target = Pipeline(Plain(Halves()), detector=Slanted() if detector is None else detector, **(pipeline or {}))
+    target = Pipeline(Plain(Halves()), detector=Slanted() if detector is None else detector, rule=rule or Rule())
     return robcheck.evaluate(target, x, labels(x), **{"suite": suite, "epsilon": EPS, "device": "cpu", **more})
 
 
@@ -278,8 +277,7 @@ def test_a_random_detector_has_points_and_no_curve() -> None:
 
 def test_a_vote_has_no_threshold_to_move() -> None:
     attack = {**PGD, "steps": 2, "restarts": 1, "eot": 1}
-    voting = {"rule": Rule("majority", 3)}
-    result = run(X[:4], attack, held_out=HELD_OUT, detector=Slanted(noise=0.02), pipeline=voting)
+    result = run(X[:4], attack, held_out=HELD_OUT, detector=Slanted(noise=0.02), rule=Rule("majority", 3))
     assert record(result).points == []
     assert "majority" in record(result).points_missing
     assert codes(result)["OPERATING_POINTS"] == "info"
@@ -299,6 +297,31 @@ def test_a_spent_budget_is_said_and_voids_nothing() -> None:
 
 def counted_starved(point: OperatingPoint) -> bool:
     return any(a.status == "starved" and a.attempted == 0 for a in point.attacks)
+
+
+def test_trouble_at_other_thresholds_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(X[:20])
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("boom\nmore")
+
+    monkeypatch.setattr(operating, "_attacked", fails)
+    result = run(X[:20], held_out=HELD_OUT)
+    found = record(result)
+    assert (found.points, found.curve) == ([], [])
+    assert found.points_missing == found.curve_missing == "it failed there: RuntimeError: boom"
+    assert codes(result)["OPERATING_POINTS"] == "info"
+    assert result.complete
+    assert result.robust_accuracy >= plain.robust_accuracy
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(operating, "_attacked", interrupted)
+    result = run(X[:20], held_out=HELD_OUT)
+    assert not result.complete
+    assert record(result).points_missing == "the run ended before that"
+    assert record(result).deployed.robust_accuracy.value == pytest.approx(result.robust_accuracy)
 
 
 def test_every_pass_is_counted_with_those_of_held_out_samples() -> None:
