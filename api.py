@@ -111,7 +111,9 @@ def evaluate(
     chosen = load_suite(suite)
     place = resolve_device(device)
     samples, labels = as_samples(x, y)
-    rule = chosen.decision_rule if decision_rule is None else decision_rule
+    # A suite that says nothing of the rule leaves a Pipeline its own.
+    said = chosen.decision_rule if "decision_rule" in chosen.model_fields_set else None
+    rule = said if decision_rule is None else decision_rule
     pipeline = as_pipeline(model, place, [*chosen.defenses, *defenses], rule)
     classifier, stages = pipeline.classifier, pipeline.stages
     limits = None if box is None else as_box(box, samples, norm, stages)
@@ -190,7 +192,7 @@ def inspect(
         DataError: samples and labels cannot be used.
     """
     place = resolve_device(device)
-    pipeline = as_pipeline(model, place, (), "single")
+    pipeline = as_pipeline(model, place, (), None)
     classifier, expected = pipeline.classifier, as_share(expect_accuracy, "expect_accuracy")
     labelled = x is not None and y is not None
     if x is None:

@@ -30,18 +30,20 @@ def as_classifier(model: Any, device: str) -> Classifier:
     raise UsageError(f"model is a {type(model).__name__}; give a Classifier from robcheck.load_model or an nn.Module")
 
 
-def as_pipeline(model: Any, device: str, defenses: Sequence[Stage | str], rule: str) -> Pipeline:
+def as_pipeline(model: Any, device: str, defenses: Sequence[Stage | str], rule: str | None) -> Pipeline:
     """The model behind its defenses, deciding by a rule; a Pipeline keeps its own stages closest to the model.
+
+    Without a rule a Pipeline decides by its own, anything else by single draws.
 
     Raises:
         UsageError: the model is none, a defense is not known, or two rules are declared.
     """
-    stages, declared = tuple(as_stage(defense) for defense in defenses), Rule.parse(rule)
+    stages, declared = tuple(as_stage(defense) for defense in defenses), None if rule is None else Rule.parse(rule)
     if not isinstance(model, Pipeline):
-        return Pipeline(as_classifier(model, device), stages, rule=declared)
-    if declared != Rule() and model.rule not in (Rule(), declared):
+        return Pipeline(as_classifier(model, device), stages, rule=declared or Rule())
+    if declared is not None and model.rule not in (Rule(), declared):
         raise UsageError(f"the decision rule is {declared}, but the model already decides by {model.rule}; give one")
-    return replace(model, stages=stages + model.stages, rule=model.rule if declared == Rule() else declared)
+    return replace(model, stages=stages + model.stages, rule=declared or model.rule)
 
 
 def as_samples(x: Any, y: Any) -> tuple[Tensor, Tensor]:

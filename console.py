@@ -36,6 +36,7 @@ class ProgressBars:
         )
         self.task: TaskID | None = None
         self.state = ""
+        self.left_out: set[str] = set()
         self.pending = 0
         """Passes not yet drawn."""
         self.drawn = 0.0
@@ -51,6 +52,7 @@ class ProgressBars:
 
     def planned(self, plan: list[PlanEntry]) -> None:
         """Show the plan before anything runs."""
+        self.left_out = {entry.name for entry in plan if not entry.runs}
         self.console.print(plan_table(plan))
 
     def clean(self, accuracy: float, classes: int, samples: int) -> None:
@@ -84,8 +86,9 @@ class ProgressBars:
             self.pending = 0
 
     def finished(self, record: AttackRecord) -> None:
-        """One line per attack."""
-        self.console.print(attack_line(record))
+        """One line per attack; of those that mean nothing here the plan has told."""
+        if record.status != "not_applicable" or record.name not in self.left_out:
+            self.console.print(attack_line(record))
 
 
 def attack_line(record: AttackRecord) -> Text:
@@ -103,16 +106,22 @@ def attack_line(record: AttackRecord) -> Text:
 
 
 def plan_table(plan: list[PlanEntry]) -> Table:
-    """The plan: which attack on what gradient, and why."""
+    """The plan: which attack on what gradient, and why; what is left out for one reason shares a row at the end."""
     table = Table(title="Plan", title_justify="left", box=None, pad_edge=False, header_style="dim")
-    for column in ("attack", "gradient", "why"):
+    table.add_column("attack", overflow="fold", max_width=30)
+    for column in ("gradient", "why"):
         table.add_column(column, overflow="fold")
+    left_out: dict[str, list[str]] = {}
     for entry in plan:
+        if not entry.runs:
+            left_out.setdefault(entry.reason, []).append(entry.name)
+            continue
         gradient = (
             "-" if entry.gradient is None else entry.gradient + (f" x {entry.eot} draws" if entry.eot > 1 else "")
         )
-        style = None if entry.runs else "dim"
-        table.add_row(entry.name, gradient if entry.runs else "left out", entry.reason, style=style)
+        table.add_row(entry.name, gradient, entry.reason)
+    for reason, names in left_out.items():
+        table.add_row(", ".join(names), "left out", reason, style="dim")
     return table
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from .decision import Decision
@@ -52,13 +53,18 @@ class Rule:
         return average(decision, draws)
 
 
-def average(decision: Decision, draws: int) -> Decision:
+def average(decision: Decision, draws: int, *, known: bool = False) -> Decision:
     """The logarithm of the mean probabilities, and the mean rejection score; differentiable.
+
+    With `known`, a draw whose answer holds a NaN does not count beside others that hold none: one draw that says
+    nothing must not hide from an attack what the others say.
 
     Source: Athalye et al. 2018, "Obfuscated gradients", appendix (averaged predictors: differentiate the mean).
     """
     if draws == 1:
         return decision
+    if known and bool(decision.logits.isnan().any()):
+        return _average_known(decision, draws)
     chances = functional.log_softmax(decision.logits, dim=1)
     folded = chances.reshape(-1, draws, chances.shape[1])
     logits = folded.logsumexp(dim=1) - math.log(draws)
@@ -67,6 +73,27 @@ def average(decision: Decision, draws: int) -> Decision:
         logits,
         None if rejection is None else rejection.reshape(-1, draws).mean(dim=1),
         None if features is None else features.reshape(-1, draws, features.shape[1]).mean(dim=1),
+    )
+
+
+def _average_known(decision: Decision, draws: int) -> Decision:
+    """`average` over the draws without a NaN; over all of them where each has one."""
+    lost = decision.logits.isnan().any(dim=1).reshape(-1, draws)
+    lost = lost & ~lost.all(dim=1, keepdim=True)
+    count = draws - lost.sum(dim=1, keepdim=True)
+
+    def folded(values: Tensor) -> Tensor:
+        """(N, draws, ...) with 0 for what does not count: NaN times 0 would be NaN on the way back."""
+        values = values.reshape(-1, draws, *values.shape[1:])
+        return torch.where(lost.reshape(*lost.shape, *[1] * (values.dim() - 2)), 0.0, values)
+
+    chances = functional.log_softmax(folded(decision.logits), dim=2)
+    logits = torch.where(lost[:, :, None], -math.inf, chances).logsumexp(dim=1) - count.log()
+    rejection, features = decision.rejection, decision.features
+    return Decision(
+        logits,
+        None if rejection is None else folded(rejection).sum(dim=1) / count[:, 0],
+        None if features is None else folded(features).sum(dim=1) / count,
     )
 
 

@@ -93,6 +93,14 @@ def named(entries: Any) -> Any:
     return result
 
 
+def rule_text(value: Any) -> Any:
+    """`{majority: 5}`, as YAML reads `majority: 5` on a line of its own, as the text that it was."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, draws),) = value.items()
+        return f"{kind}: {draws}"
+    return value
+
+
 def known_rule(text: str) -> str:
     """The decision rule as robcheck writes it."""
     try:
@@ -109,7 +117,7 @@ class Suite(_Model):
     threat: ThreatSpec = ThreatSpec()
     attacks: Annotated[list[Request], BeforeValidator(named), Field(min_length=1)]
     defenses: list[str] = []
-    decision_rule: Annotated[str, AfterValidator(known_rule)] = "single"
+    decision_rule: Annotated[str, BeforeValidator(rule_text), AfterValidator(known_rule)] = "single"
     """How the product decides: single, majority:K or mean:K."""
     budget: BudgetSpec = BudgetSpec()
     gate: GateSpec = GateSpec()

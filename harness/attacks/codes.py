@@ -114,4 +114,5 @@ def _unit(slope: Tensor) -> Tensor:
     slope = slope.nan_to_num(0.0, 0.0, 0.0)
     largest = slope.abs().amax(dim=1, keepdim=True)
     scaled = slope / torch.where(largest > 0, largest, torch.ones_like(largest))
-    return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True).clamp(min=1e-12)
+    length: Tensor = scaled.square().sum(dim=1, keepdim=True).sqrt()
+    return scaled / length.clamp(min=1e-12)

@@ -151,8 +151,9 @@ class Campaign(Scene):
             "l1": float(wide.x[0].numel()),
             "l0": float(wide.x[0].numel()),
         }
-        problem = self.problem(step, rows, phase="controls", ball=wide.with_eps(wide.eps * 0 + limit[self.job.norm]))
+        ball = wide.with_eps(wide.eps * 0 + limit[self.job.norm])
         try:
+            problem = self.problem(step, rows, phase="controls", ball=ball)
             inputs = self.to_input(ATTACKS["pgd"].run(problem, config).cpu(), rows)
             goal, draws = self.goal(rows), scoring.SELECTION_DRAWS
             seen = self.replay(inputs, rows, goal, phase="controls", draws=draws, key="unbounded", clean=False)

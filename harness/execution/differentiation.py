@@ -93,7 +93,7 @@ def _joined(target: "LocalTarget", decision: Decision, objective: Objective) -> 
     if not _averages(target):
         return decision, objective.fold(n)
     with torch.enable_grad():
-        return average(decision, n), objective
+        return average(decision, n, known=True), objective
 
 
 def _gradient(loss: Tensor, points: Tensor, estimator: EstimatorConfig) -> Tensor:
@@ -113,7 +113,9 @@ def _answered(
     usable = ~logits.isnan().any(dim=1)
     score = torch.where(usable, objective.goal.score(Decision(logits, rejection)), -torch.inf)
     n = len(score) // len(target.rows)
-    return Answer(eot.mean(loss, n), gradient, eot.mean(score, n), eot.every(score > target.slack, n))
+    score_mean, broken = eot.mean_known(score, usable, n), eot.every((score > target.slack) | ~usable, n)
+    # Of a few draws without an answer the others speak; a point without any answer is no break here.
+    return Answer(eot.mean_known(loss, usable, n), gradient, score_mean, broken & ~score_mean.isneginf())
 
 
 def _piecewise(

@@ -31,10 +31,10 @@ def agreements(campaign: Campaign, estimators: Sequence[AnyEstimator]) -> dict[s
         return found
     for estimator in estimators:
         step = Step(Request(name="draws", config=PGD()), True, True, estimator, 1, "")
-        problem = campaign.problem(step, rows, phase="controls")
-        target = campaign.target(step, rows, phase="controls")
         campaign.observer.started("draws per gradient", len(rows), 0)
         try:
+            problem = campaign.problem(step, rows, phase="controls")
+            target = campaign.target(step, rows, phase="controls")
             draws, cosine = enough_draws(partial(_half, problem, target), start=LEAST)
         except Exception:
             continue

@@ -15,7 +15,7 @@ from ..model_info import ModelInfo
 from ..planner import Request, Step
 from . import ascent, blindness
 from .campaign import Campaign
-from .probe import SAMPLES, Asker, probe_gradient
+from .probe import SAMPLES, Asker, first_line, probe_gradient
 from .slopes import with_slopes
 
 
@@ -46,7 +46,11 @@ def climbs(campaign: Campaign, estimators: Sequence[AnyEstimator], *, labels_onl
     found = []
     for estimator in estimators:
         step = Step(request, True, True, estimator, draws, "")
-        problem = campaign.problem(step, rows, phase="controls")
+        try:
+            problem = campaign.problem(step, rows, phase="controls")
+        except Exception as error:  # a network that could not be trained leads nowhere; its attacks will say why
+            found.append(Ascent(gradient=estimator.label, samples=len(rows), error=first_line(error)))
+            continue
         found.append(ascent.measure(problem, campaign.target(step, rows, phase="controls"), labels_only=labels))
     return tuple(found)
 
@@ -60,7 +64,10 @@ def with_gradient(campaign: Campaign, steps: list[Step], probe: Probe) -> Probe:
     rows = campaign.spread(campaign.ledger.standing_rows(), SAMPLES)
     if step is None or len(rows) == 0:
         return probe
-    problem = campaign.problem(step, rows, phase="controls")
+    try:
+        problem = campaign.problem(step, rows, phase="controls")
+    except Exception as error:  # as in `climbs`
+        return replace(probe, gradient_error=first_line(error))
     target = campaign.target(step, rows, phase="controls")
     probe = probe_gradient(probe, target, problem.ball, problem.goal, problem.stream)
     return _with_long_steps(campaign, step, rows, probe)

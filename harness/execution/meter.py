@@ -42,7 +42,7 @@ class Meter:
         """
         total = len(rows) * (forward + backward)
         if self.budget is not None and phase in ("gradient", "blackbox") and self.spent + total > self.budget:
-            raise BudgetExhaustedError
+            raise BudgetExhaustedError(f"the budget of {self.budget:,} passes was spent")
         positions = rows.cpu().numpy()
         per_sample = np.bincount(positions, minlength=self.n)
         self.forward[phase] += forward * per_sample

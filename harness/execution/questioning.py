@@ -64,13 +64,14 @@ def _asked(target: "LocalTarget", points: Tensor, objective: Objective, stream: 
             inputs = eot.fold(target.inputs(flat[start : start + height], rows), n)
             decision = target.pipeline.once(inputs, stream.select(mine).fold(n))
             if target.pipeline.rule.kind != "single":
-                decision, folded = average(decision, n), objective.select(mine)
+                decision, folded = average(decision, n, known=True), objective.select(mine)
             else:
                 folded = objective.select(mine).fold(n)
             loss, score = folded(decision), folded.goal.score(decision)
         times = len(loss) // len(mine)
-        losses.append(eot.mean(loss, times))
-        scores.append(eot.mean(score, times))
+        usable = ~decision.logits.isnan().any(dim=1)
+        losses.append(eot.mean_known(loss, usable, times))
+        scores.append(eot.mean_known(score, usable, times))
         # These are deployed answers: no slack, unless the caller wants no break to count at all.
         broken.append(eot.every(score > (0.0 if math.isfinite(target.slack) else math.inf), times))
     return Answer(torch.cat(losses), flat.new_zeros(0), torch.cat(scores), torch.cat(broken))

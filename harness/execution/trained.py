@@ -9,7 +9,7 @@ from ..diagnosis import Fit
 from ..gradients import Distilled, Nets, Reparameterised
 from ..pipeline import Pipeline
 from ..randomness import Stream
-from ..rule import average
+from ..stage import Stage
 from ..training.distil import distil
 from ..training.reparameterise import Reparameterisation, reparameterise
 from ..training.surrogate import STEPS, train_surrogate
@@ -75,7 +75,7 @@ class Trained:
                 radius=self.reach.to(x.device),
                 seed=self.job.seed,
                 steps=estimator.steps,
-                bounds=info.bounds,
+                bounds=self._bounds,
                 progress=self.observer.passed,
             )
             self.fits[estimator.label] = Fit(
@@ -106,22 +106,37 @@ class Trained:
                     )
                     nets[stage.label] = found.network
                     self._keep(estimator, stage.label, found)
-                with torch.no_grad():
-                    pixels = stage.forward(pixels, stream.child(f"{number}"))
+                pixels = self._behind(stage, pixels, stream.child(f"{number}"))
             self._nets[estimator] = nets
         return self._nets[estimator]
 
     def _keep(self, estimator: Reparameterised, label: str, found: Reparameterisation) -> None:
-        """The worst fit among an estimator's networks speaks for it."""
-        least = _CLOSE * float(self.reach.mean())
+        """The worst fit among an estimator's networks speaks for it; errors and radius are in [0, 1] pixels."""
+        low, high = self.pipeline.classifier.info.bounds
+        least = _CLOSE * float(self.reach.mean()) / ((high - low) or 1.0)
         limit = _CODE if found.identity is None else max(CLEARLY * found.identity, least)
         fit = Fit(name=f"the network for {label}", measured=found.error, threshold=limit, share=False)
         before = self.fits.get(estimator.label)
         if before is None or fit.measured / max(fit.threshold, 1e-12) > before.measured / max(before.threshold, 1e-12):
             self.fits[estimator.label] = fit
 
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        """Of what attacks may ask about: a box has limits of its own, the model's say nothing there."""
+        if self.job.box is None:
+            return self.pipeline.classifier.info.bounds
+        lower, upper = self.job.box
+        return float(lower.min()), float(upper.max())
+
+    def _behind(self, stage: Stage, pixels: Tensor, stream: Stream) -> Tensor:
+        """What the stage hands on of pixels (N, ...), a batch at a time."""
+        with torch.no_grad():
+            rows = torch.split(torch.arange(len(pixels), device=pixels.device), self.batch)
+            return torch.cat([stage.forward(pixels[some], stream.select(some)) for some in rows])
+
     def _teach(self, x: Tensor, stream: Stream) -> Tensor:
         """The target's probabilities, from as many draws as one answer of the product takes."""
         self.meter.count("gradient", torch.arange(len(x)) % len(self.job.x), forward=self.pipeline.draws)
-        decision = self.pipeline.decide(x, stream)
-        return torch.softmax(average(decision, 1).logits, dim=1)
+        rows = torch.split(torch.arange(len(x), device=x.device), max(1, self.batch // self.pipeline.draws))
+        answers = [self.pipeline.decide(x[some], stream.select(some)).logits for some in rows]
+        return torch.softmax(torch.cat(answers), dim=1)

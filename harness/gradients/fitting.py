@@ -22,6 +22,9 @@ def misfit(estimator: AnyEstimator, pipeline: Pipeline) -> str:
         isinstance(stage, Unrollable) for stage in pipeline.stages
     ):
         return "no stage optimises at inference"
+    blind = [stage for stage in opaque if not isinstance(stage, Unrollable)]
+    if (isinstance(estimator, Unrolled) or around == "unrolled") and blind:
+        return f"{blind[0].label} has no steps and declares no surrogate"
     if isinstance(estimator, Reparameterised) and not inexact:
         return "no stage is there that a network could stand in for"
     return ""
