@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -233,10 +234,14 @@ def _gradient(request: Request, known: Known) -> Step:
     if getattr(request.config, "loss", "") == "match-features" and isinstance(estimator, Queried | Distilled):
         return Step(request, False, False, None, 1, f"{estimator.label} asks for answers, which hold no features")
     if isinstance(estimator, Queried) and known.stability is not None:
-        reason += f"; signs agree over step sizes in {known.stability.overall:.0%} of the places"
+        share = known.stability.overall
+        agreeing = "no slope shows at any step size" if isnan(share) else f"signs agree over step sizes in {share:.0%}"
+        reason += f"; {agreeing}" + ("" if isnan(share) else " of the places")
     if not pipeline.random:
         if request.eot not in ("auto", 1):
             reason += "; nothing is random, so one draw is enough"
+        if pipeline.rule.kind != "single":
+            reason += f"; nothing is random, so the decision rule {pipeline.rule} changes nothing"
         return Step(request, True, True, estimator, 1, reason)
     if request.eot != "auto":
         return Step(request, True, True, estimator, request.eot, f"{reason}; random: {request.eot} draws, as fixed")

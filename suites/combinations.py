@@ -41,7 +41,7 @@ def refuse_senseless(attack: str, entry: dict[str, Any]) -> None:
 
 def with_numbers(value: Any) -> Any:
     """The numbers in `{kind: nes, size: 8/255}` as numbers; the schema refuses what makes no sense."""
-    if not isinstance(value, dict) or value.get("kind") not in ESTIMATORS:
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or value["kind"] not in ESTIMATORS:
         return value
     fields = ESTIMATORS[value["kind"]].model_fields
     floats = {key for key, field in fields.items() if field.annotation in (float, float | None)}

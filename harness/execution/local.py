@@ -82,7 +82,8 @@ class LocalTarget:
                 points = eot.fold(self.inputs(x[start : start + size], rows), draws)
                 answer = self.pipeline.decide(points, stream if draws == 1 else stream.fold(draws))
                 if draws > 1:
-                    answer = Rule("majority", draws).combine(answer, draws) if self.votes else average(answer, draws, known=True)
+                    vote = Rule("majority", draws)
+                    answer = vote.combine(answer, draws) if self.votes else average(answer, draws, known=True)
             answers.append(answer)
         if not answers:
             return Decision(torch.empty(0, self.classes, device=x.device))

@@ -7,6 +7,8 @@ from .estimators import AnyEstimator, Bpda, Distilled, Exact, Queried, Reparamet
 
 def misfit(estimator: AnyEstimator, pipeline: Pipeline) -> str:
     """Why this kind of gradient makes no sense for this target; empty where it does."""
+    if isinstance(estimator, Distilled) and pipeline.rejects:
+        return "a student learns classes, and this target also rejects"
     if isinstance(estimator, Queried | Distilled):
         return ""
     if pipeline.no_gradient:
@@ -27,4 +29,8 @@ def misfit(estimator: AnyEstimator, pipeline: Pipeline) -> str:
         return f"{blind[0].label} has no steps and declares no surrogate"
     if isinstance(estimator, Reparameterised) and not inexact:
         return "no stage is there that a network could stand in for"
+    names = [stage.label for stage in inexact]
+    twice = [name for name in names if names.count(name) > 1]
+    if isinstance(estimator, Reparameterised) and twice:
+        return f"two stages are called {twice[0]}, and a network is known by the name of its stage"
     return ""

@@ -77,24 +77,48 @@ def shown(result: Result) -> str:
     return f"{result.robust_accuracy:6.1%} ({low:5.1%} to {high:5.1%})"
 
 
+@dataclass(frozen=True)
+class Row:
+    """One defense: without knowledge of it, on the gradient that fits it, and without it."""
+
+    name: str
+    plain: Result
+    right: Result
+    sibling: Result
+
+    @property
+    def gap(self) -> float:
+        """How much more is left than of the sibling."""
+        return self.right.robust_accuracy - self.sibling.robust_accuracy
+
+    def __str__(self) -> str:
+        found = f"{shown(self.plain):24} {shown(self.right):24} {shown(self.sibling):24} {100 * self.gap:+6.1f}"
+        return f"{self.name:28} {self.right.clean_accuracy:6.1%}  {found}"
+
+
+HEAD = f"{'defense':28} {'clean':>6}  {'plain PGD':24} {'right gradient':24} {'sibling':24} {'gap':>6}"
+
+
+def measured(name: str, n: int, eps: float, entries: list[dict[str, Any]] | None = None) -> Row:
+    """One row of the main table; `entries` in the place of the usual attacks on product and sibling."""
+    product, bare = reference(name), sibling(name)
+    naive, naive_entries = plain(product)
+    return Row(
+        name,
+        attacked(naive, naive_entries, n, eps),
+        attacked(product, entries or RIGHT.get(name, SAME), n, eps),
+        attacked(bare, entries or SAME, n, eps),
+    )
+
+
 def table(names: Iterable[str], n: int, eps: float) -> None:
     """The main table."""
-    print(f"{'defense':28} {'clean':>6}  {'plain PGD':24} {'right gradient':24} {'sibling':24} {'gap':>6}  seconds")
+    print(f"{HEAD}  seconds")
     for name in names:
         started = time.perf_counter()
-        product, bare = reference(name), sibling(name)
-        entries = RIGHT.get(name, SAME)
-        naive, naive_entries = plain(product)
-        first = attacked(naive, naive_entries, n, eps)
-        right = attacked(product, entries, n, eps)
-        same = attacked(bare, SAME, n, eps)
-        gap = right.robust_accuracy - same.robust_accuracy
-        print(
-            f"{name:28} {right.clean_accuracy:6.1%}  {shown(first):24} {shown(right):24} {shown(same):24} "
-            f"{100 * gap:+6.1f}  {time.perf_counter() - started:.0f}",
-            flush=True,
-        )
-        for record in right.attacks:
+        row = measured(name, n, eps)
+        print(f"{row}  {time.perf_counter() - started:.0f}", flush=True)
+        for record in row.right.attacks:
             print(f"    {record.name}: {record.gradient}, {record.robust_accuracy:.1%}; {record.reason}", flush=True)
 
 

@@ -104,6 +104,7 @@ def entry(text: str) -> str:
         (entry("attack: pgd, gradient: bpda-idntity"), "attacks[1].gradient: 'bpda-idntity' is", ("'bpda-identity'",)),
         (entry("attack: pgd, gradient: 3"), "attacks[1].gradient: '3' is not known", ("nes",)),
         (entry("attack: pgd, gradient: {kind: ness}"), "attacks[1].gradient: 'ness' is not", ("did you mean 'nes'",)),
+        (entry("attack: pgd, gradient: {kind: [nes]}"), "attacks[1].gradient: ", ("is not known",)),
         (entry("attack: pgd, gradient: {kind: nes, size: x}"), "attacks[1].gradient.size: ", ("number",)),
         (
             entry("attack: pgd, gradient: {kind: nes, directons: 5}"),
@@ -114,6 +115,8 @@ def entry(text: str) -> str:
         (entry("attack: pgd, gradient: {kind: unrolled, last: 0}"), "attacks[1].gradient.last: ", ("1",)),
         (entry("attack: pgd, eot: many"), "attacks[1].eot: 'many'", ("auto", "number")),
         (BASE + "decision_rule: majorty:3\n", "decision_rule: ", ("majority:K",)),
+        (BASE + "decision_rule: {majority: x}\n", "decision_rule: ", ("majority:K",)),
+        (BASE + "decision_rule: {majority: 5, mean: 5}\n", "decision_rule: ", ()),
         # combinations that make no sense, with the reason
         (entry("attack: square, gradient: nes"), "attacks[1]: ", ("asks for scores",)),
         (entry("attack: hopskipjump, gradient: auto"), "attacks[1]: ", ("asks for decisions",)),
