@@ -92,7 +92,8 @@ def _guarded() -> int:
         return _complain(f"{text.rstrip('.')}; see robcheck --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _complain(
-            "interrupted; what was computed until then is in the reports", 143 if _terminated else _INTERRUPTED
+            "interrupted; if the attacks had begun, what they found is in the reports",
+            143 if _terminated else _INTERRUPTED,
         )
     except RobcheckError as error:
         return _complain(str(error), error.exit_code)

@@ -100,8 +100,10 @@ def attack_line(record: AttackRecord) -> Text:
         return text.append(f"{_MARKS['not_applicable']}: {record.reason}", style="dim")
     if record.status != "ok":
         return text.append(f"{record.status}: {record.reason}", style="yellow")
-    text.append(f"broke {record.broken:>5,} of {record.attempted:>5,}   worst case ")
-    text.append(f"{record.robust_accuracy or 0:6.1%}", style="bold")
+    text.append(f"broke {record.broken:>5,} of {record.attempted:>5,}   ")
+    if record.robust_accuracy is not None:
+        text.append("worst case ")
+        text.append(f"{record.robust_accuracy:6.1%}", style="bold")
     return text.append(f"   {record.forward + record.backward:>12,} passes {record.seconds:7.1f} s", style="dim")
 
 

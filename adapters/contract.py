@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..harness.classifier import Classifier
+from ..harness.classifier import Classifier, RejectingClassifier
 from ..harness.diagnosis.clean_accuracy import chance_limit
 from ..harness.errors import DataError
 from ..harness.execution.observer import Observer
@@ -25,6 +25,12 @@ class _ContractObserver:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
+    @property
+    def _suspects(self) -> str:
+        """The options that may be wrong; a threshold that refuses every answer looks like a wrong range."""
+        first = "--reject-above, its direction, " if isinstance(self.classifier, RejectingClassifier) else ""
+        return f"{first}--range, --mean/--std, --layout"
+
     def clean(self, accuracy: float, classes: int, samples: int) -> None:
         """Raises DataError when the clean accuracy is implausibly low: near chance, or another contract does better."""
         better = proposal(self.classifier, self.x, self.y) if accuracy < _BEYOND_DOUBT else None
@@ -33,7 +39,7 @@ class _ContractObserver:
                 f"the stated contract is implausible: {better}"
                 if better
                 else f"clean accuracy is implausibly low, {accuracy:.1%} on {samples} samples: "
-                "check --range, --mean/--std, --layout and the order of the labels"
+                f"check {self._suspects} and the order of the labels"
             )
         self.inner.clean(accuracy, classes, samples)
 

@@ -27,12 +27,18 @@ def rejection_record(done: Evaluated) -> RejectionRecord | None:
     if refusals is None:
         record.curve_missing = "the target is random, so a sample has no lowest score"
         return record
+    known = refusals.clean[~refusals.clean.isnan()]
+    record.constant = len(known) > 1 and bool((known == known[0]).all())
     if not done.complete or not campaign.curve_attacks:
         record.curve_missing = held_out.missing if done.complete else "the run ended before that"
         return record
+    undone = [attack for attack in campaign.curve_attacks if attack.status in ("crashed", "starved")]
+    if undone:
+        record.curve_missing = f"{undone[0].name} {undone[0].status}: {undone[0].reason}"
+        return record
     chosen = refusals.right & refusals.attacked
     adaptive = refusals.least[chosen].numpy()
-    corners = receiver(refusals.clean[~refusals.clean.isnan()].numpy(), adaptive)
+    corners = receiver(known.numpy(), adaptive)
     record.examples, record.wrong = len(adaptive), int((refusals.least[chosen] < torch.inf).sum())
     if not corners:
         record.curve_missing = "no sample that is right when clean was attacked"

@@ -240,8 +240,6 @@ def _gradient(request: Request, known: Known) -> Step:
     if not pipeline.random:
         if request.eot not in ("auto", 1):
             reason += "; nothing is random, so one draw is enough"
-        if pipeline.rule.kind != "single":
-            reason += f"; nothing is random, so the decision rule {pipeline.rule} changes nothing"
         return Step(request, True, True, estimator, 1, reason)
     if request.eot != "auto":
         return Step(request, True, True, estimator, request.eot, f"{reason}; random: {request.eot} draws, as fixed")

@@ -168,6 +168,8 @@ class RejectionRecord(_Record):
     points: list[OperatingPoint] = []
     held_out: int = 0
     """Clean samples that set the thresholds of `points`; none of them is evaluated."""
+    constant: bool = False
+    """Every clean sample has the same score."""
     points_missing: str = ""
     """Why there are no other thresholds, or not all."""
     curve: list[tuple[float, float]] = []
@@ -273,6 +275,8 @@ class Result(_Record):
     interval: tuple[float, float]
     """For the sampling of test points alone: Clopper-Pearson, of a random target by bootstrap over samples."""
     stochastic: bool = False
+    decision_rule: str = "single"
+    """How the product decides, as declared."""
     stochastic_report: StochasticRecord | None = None
     """Of a random target, once every worst case was scored on fresh draws; its headline is the expectation."""
     rejection: RejectionRecord | None = None

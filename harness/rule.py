@@ -29,8 +29,10 @@ class Rule:
         """`single`, `majority: k` or `mean: k`.
 
         Raises:
-            UsageError: it says none of them.
+            UsageError: it says none of them, or is no text.
         """
+        if not isinstance(text, str):
+            raise UsageError(f"decision rule {text!r} is no text; give 'single', 'majority:K' or 'mean:K'")
         if text.strip() == "single":
             return cls()
         match = re.fullmatch(r"\s*(majority|mean)\s*[:=]\s*(\d{1,6})\s*", text)

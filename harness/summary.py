@@ -14,6 +14,7 @@ from .execution.first_look import described
 from .execution.scoring import SCORING_DRAWS
 from .gallery import gallery
 from .model_info import ModelInfo
+from .pipeline import Pipeline
 from .results import (
     DataRecord,
     Environment,
@@ -54,6 +55,7 @@ def summarise(done: Evaluated, *, seconds: float, version: str) -> Result:
         clean_accuracy=clean,
         robust_accuracy=ledger.proven / max(n - unknown, 1),
         interval=judgement.interval,
+        decision_rule=str(campaign.pipeline.rule),
         stochastic=campaign.pipeline.random,
         stochastic_report=_draws(done),
         rejection=rejection,
@@ -99,10 +101,15 @@ def _findings(
             complete=done.complete,
             zero_radii=int((done.campaign.ball.eps <= 0).sum()),
             fits=campaign.trained.fits,
+            idle_rule=_idle_rule(campaign.pipeline),
             rejection=rejection,
             drift=done.drift,
         )
     )
+
+
+def _idle_rule(pipeline: Pipeline) -> str:
+    return "" if pipeline.random or pipeline.rule.kind == "single" else str(pipeline.rule)
 
 
 def _draws(done: Evaluated) -> StochasticRecord | None:

@@ -68,7 +68,8 @@ def detector_line(result: Result) -> str:
     if record is None:
         return ""
     first = f"thresholds from {plural(record.held_out, 'held-out clean sample')}"
-    second = f"area under the curve {number(record.area)}"
+    without = f"{count(record.examples - record.wrong)} of {plural(record.examples, 'sample')}"
+    second = f"area under the curve {number(record.area)} ({without} were never wrong and count as detected)"
     if not record.points:
         first = f"no other thresholds: {record.points_missing}"
     return f"{first}; {second if record.area is not None else f'no curve: {record.curve_missing}'}"

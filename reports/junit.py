@@ -37,25 +37,29 @@ def render_junit(result: Result) -> bytes:
 
 def _headline(result: Result) -> dict[str, str]:
     gated = result.gate.min_robust_accuracy
-    return {
-        "verdict": result.verdict,
-        "complete": str(result.complete).lower(),
-        "model": result.model.name,
-        "model_sha256": result.model.sha256 or "",
-        "data": result.data.name,
-        "data_sha256": result.data.sha256,
-        "samples": str(result.data.samples),
-        "clean_accuracy": repr(result.clean_accuracy),
-        "robust_accuracy": repr(result.robust_accuracy),
-        "interval_low": repr(result.interval[0]),
-        "interval_high": repr(result.interval[1]),
-        "confidence": repr(result.gate.confidence),
-        "gate": "" if gated is None else repr(gated),
-        "norm": result.threat.norm,
-        "epsilon": "" if result.threat.epsilon is None else repr(result.threat.epsilon),
-        "seed": str(result.seed),
-        "schema_version": str(result.schema_version),
-    } | _draws(result) | _detector(result)
+    return (
+        {
+            "verdict": result.verdict,
+            "complete": str(result.complete).lower(),
+            "model": result.model.name,
+            "model_sha256": result.model.sha256 or "",
+            "data": result.data.name,
+            "data_sha256": result.data.sha256,
+            "samples": str(result.data.samples),
+            "clean_accuracy": repr(result.clean_accuracy),
+            "robust_accuracy": repr(result.robust_accuracy),
+            "interval_low": repr(result.interval[0]),
+            "interval_high": repr(result.interval[1]),
+            "confidence": repr(result.gate.confidence),
+            "gate": "" if gated is None else repr(gated),
+            "norm": result.threat.norm,
+            "epsilon": "" if result.threat.epsilon is None else repr(result.threat.epsilon),
+            "seed": str(result.seed),
+            "schema_version": str(result.schema_version),
+        }
+        | _draws(result)
+        | _detector(result)
+    )
 
 
 def _draws(result: Result) -> dict[str, str]:

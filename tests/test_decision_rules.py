@@ -35,3 +35,9 @@ def test_two_of_them_are_refused(said: str) -> None:
     model = Pipeline(load_model(nn.Linear(4, 2), device="cpu"), rule=MEAN)
     with pytest.raises(UsageError, match="already decides by mean:5"):
         as_pipeline(model, "cpu", (), said)
+
+
+@pytest.mark.parametrize("said", [5, MEAN, ["mean:5"]])
+def test_what_is_no_text_is_refused(said: object) -> None:
+    with pytest.raises(UsageError, match="is no text; give 'single'"):
+        Rule.parse(said)  # type: ignore[arg-type]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..decision import Decision, Goal
 from ..geometry import norms, per_sample
 from ..target import Problem
+from .standing import balance
 
 # Numbers in one question: 16 MB of float32, thousands of MNIST-sized points, and still in reach of a cache.
 CHUNK = 2**22
@@ -52,8 +54,15 @@ class Rows:
 
     def broken(self, points: Tensor) -> Tensor:
         """Which of points (M, Q, D) are breaks, (M, Q): one query each."""
+        return self._ask(points, Goal.broken, torch.bool)
+
+    def votes(self, points: Tensor) -> Tensor:
+        """How the draws of a random target voted on points (M, Q, D), broken less right, (M, Q) in [-1, 1]."""
+        return self._ask(points, _vote, points.dtype)
+
+    def _ask(self, points: Tensor, read: Callable[[Goal, Decision], Tensor], dtype: torch.dtype) -> Tensor:
         rows, queries, features = points.shape
-        answers = torch.empty(rows, queries, dtype=torch.bool, device=points.device)
+        answers = torch.empty(rows, queries, dtype=dtype, device=points.device)
         width = max(1, CHUNK // features)
         height = max(1, width // max(1, queries))
         for first in range(0, queries, width):
@@ -65,7 +74,7 @@ class Rows:
                 index = torch.arange(top, top + len(piece), device=points.device).repeat_interleave(count)
                 inputs = piece.reshape(-1, *self.problem.x.shape[1:])
                 decision = self.problem.target.select(index).decide(inputs, self.asked)
-                found = self.problem.goal.select(index).broken(decision)
+                found = read(self.problem.goal.select(index), decision)
                 answers[top : top + height, first : first + width] = found.view(-1, count)
         return answers
 
@@ -94,6 +103,17 @@ class Rows:
         return self.bisect(blend, points, one, one * smallest, steps=steps, geometric=geometric)
 
 
+def _vote(goal: Goal, decision: Decision) -> Tensor:
+    # Rounded, because a majority's logits also hold a trace of the probabilities.
+    share = balance(goal.score(Decision(decision.logits))).mul(100).round().div(100)
+    # A majority's rejection score is the rejected share less a half.
+    return share if decision.rejection is None else torch.minimum(share, (-2 * decision.rejection).clamp(-1, 1))
+
+
+Ask = Callable[[Rows, Tensor], Tensor]
+"""Rows and points (M, Q, D) -> answers in [-1, 1], (M, Q)."""
+
+
 def orthonormal(first: int, count: int, features: int, device: torch.device) -> Tensor:
     """Rows first, first + 1, ... (modulo D) of the orthonormal DCT-II matrix, (count, D) float32."""
     place = torch.arange(4 * features, dtype=torch.float64, device=device) * (math.pi / (2 * features))
@@ -105,7 +125,12 @@ def orthonormal(first: int, count: int, features: int, device: torch.device) -> 
     return basis
 
 
-def normal(rows: Rows, point: Tensor, radius: Tensor, queries: int, round_: int) -> Tensor:
+def sides(rows: Rows, points: Tensor) -> Tensor:
+    """On which side of the boundary points (M, Q, D) lie: 1 broken, -1 not, (M, Q)."""
+    return rows.broken(points).to(torch.float32) * 2 - 1
+
+
+def normal(rows: Rows, point: Tensor, radius: Tensor, queries: int, round_: int, *, ask: Ask = sides) -> Tensor:
     """An estimate of the boundary's normal at points (M, D), pointing into the broken side, of unit length.
 
     Deviation from the paper: the directions are blocks of orthonormal cosines under random signs instead of
@@ -127,7 +152,7 @@ def normal(rows: Rows, point: Tensor, radius: Tensor, queries: int, round_: int)
             part = replace(rows.select(piece), asked=asked) if len(piece) < len(point) else rows
             flip = signs.select(piece).signs(round_ * 1_000_000 + done, (features,)) * radius[piece, None]
             moves = part.clip(torch.addcmul(point[piece, None], basis, flip[:, None]))
-            answer = part.broken(moves).to(torch.float32) * 2 - 1
+            answer = ask(part, moves)
             weights = torch.stack([answer, torch.ones_like(answer)], dim=1)
             total[piece] += torch.bmm(weights, moves.sub_(point[piece, None]))
             agreement[piece] += answer.sum(dim=1)

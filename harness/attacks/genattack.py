@@ -2,7 +2,8 @@
 
 Source: Alzantot et al. 2019, "GenAttack", algorithm 1 and its adaptive parameter scaling; constants of the authors'
 repository. Deviations: untargeted goals climb max_{j != y} log p_j - log p_y; the repository's margin, which says when
-to call a plateau, is the best fitness; crossover and mutation share one random number per feature.
+to call a plateau, is the best fitness; crossover and mutation share one random number per feature; a random target is
+searched in blocks of questions on the same draws (`standing`), and a break is one that fresh draws confirm.
 """
 
 import math
@@ -13,19 +14,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..decision import Decision, Goal
-from ..geometry import per_sample
 from ..losses import finite
 from ..target import Problem
+from .population import Population
 from .spec import AttackConfig
+from .standing import KEPT, Standing, balance, block, rounds
 
 # Numbers in one population (64 MB of float32); more samples than that take turns.
 _CHUNK = 2**24
-_FULL_MUTATION = 10
-_DECAY = 0.9
-# A generation without progress counts towards a plateau of this many, by whether the goal is near.
-_NEAR, _NEAR_PLATEAU, _FAR_PLATEAU = -0.4, 100, 300
-# The halves of a uniform draw on 2^24 values serve two purposes.
-_HALF = 2**12
 
 
 class GenAttack(AttackConfig):
@@ -43,7 +39,7 @@ class GenAttack(AttackConfig):
 
 
 def genattack(problem: Problem, config: GenAttack) -> Tensor:
-    """Proposals (N, ...): the first broken point, or the fittest.
+    """Proposals (N, ...): the first broken point, or the fittest; of a random target, the fittest on fresh draws.
 
     Raises:
         ValueError: the ball's norm is not Linf.
@@ -51,10 +47,12 @@ def genattack(problem: Problem, config: GenAttack) -> Tensor:
     if problem.ball.norm != "linf":
         raise ValueError(f"genattack searches in linf, not in {problem.ball.norm}")
     result = problem.x.clone()
-    size = max(1, _CHUNK // (config.population * max(1, math.prod(problem.x.shape[1:]))))
+    held = config.population + (KEPT if problem.target.random else 0)
+    size = max(1, _CHUNK // (held * max(1, math.prod(problem.x.shape[1:]))))
+    search = _evolve_on_draws if problem.target.random else _evolve
     for start in range(0, len(result), size):
         part = torch.arange(start, min(start + size, len(result)), device=result.device)
-        result[part] = _evolve(problem.select(part), config)
+        result[part] = search(problem.select(part), config)
     return result
 
 
@@ -73,85 +71,68 @@ def fitness(goal: Goal, decision: Decision) -> Tensor:
 
 def _evolve(problem: Problem, config: GenAttack) -> Tensor:
     result = problem.x.clone()
-    x = problem.x.flatten(1)
     decision = problem.target.decide(problem.x, 0)
     open_ = (~problem.goal.broken(decision)).nonzero()[:, 0]
-    best = fitness(problem.goal, decision)[open_]
-    problem, x = problem.select(open_), x[open_]
-    low, high = _limits(problem)
-    members = x[:, None]
-    scores = best[:, None]
-    flat_count = torch.zeros(len(x), device=x.device)
-    plateaus = torch.zeros(len(x), device=x.device)
+    swarm = Population.begin(problem.select(open_), open_, fitness(problem.goal, decision)[open_])
     spent, generation = 1, 0
-    while len(open_) and spent < config.queries:
+    while len(swarm.index) and spent < config.queries:
         count = min(config.population if generation == 0 else config.population - 1, config.queries - spent)
-        if generation == 0:
-            draws = problem.stream.child("first").uniform(0, (count, x.shape[1]), -1.0, 1.0)
-            children = x[:, None] + problem.ball.eps[:, None, None] * draws
-        else:
-            rate, reach = _mutation(config, generation, plateaus)
-            children = _children(problem, members, scores / config.temperature, count, rate, reach, generation)
-        children = torch.minimum(torch.maximum(children, low[:, None]), high[:, None])
+        children = swarm.children(config, count, generation)
         spent += count
         generation += 1
-        index = torch.arange(len(x), device=x.device).repeat_interleave(count)
-        decision = problem.target.select(index).decide(children.reshape(-1, *problem.x.shape[1:]), generation)
-        goal = problem.goal.select(index)
-        found = fitness(goal, decision).view(-1, count)
+        index = torch.arange(len(children), device=children.device).repeat_interleave(count)
+        decision = swarm.problem.target.select(index).decide(children.reshape(-1, *problem.x.shape[1:]), generation)
+        goal = swarm.problem.goal.select(index)
         broken = goal.broken(decision).view(-1, count)
         # The elite is carried over with the score that it has; it is never asked about again.
-        members, scores = torch.cat([members[:, :1], children], dim=1), torch.cat([scores[:, :1], found], dim=1)
-        top = torch.where(torch.nn.functional.pad(broken, (1, 0)), math.inf, scores).argmax(dim=1)
-        each = torch.arange(len(x), device=x.device)
-        members[each, 0], members[each, top] = members[each, top], members[each, 0]
-        scores[each, 0], scores[each, top] = scores[each, top], scores[each, 0]
-        result[open_] = members[:, 0].view(-1, *result.shape[1:])
-        grown = scores[:, 0] > best
-        best = torch.maximum(best, scores[:, 0])
-        flat_count = torch.where(grown, 0.0, flat_count + 1)
-        full = flat_count >= torch.where(best > _NEAR, _NEAR_PLATEAU, _FAR_PLATEAU)
-        plateaus, flat_count = plateaus + full, torch.where(full, 0.0, flat_count)
+        swarm.renew(children, fitness(goal, decision).view(-1, count), broken)
+        result[swarm.index] = swarm.members[:, 0].view(-1, *result.shape[1:])
+        swarm.count_plateaus()
         stands = ~broken.any(dim=1)
         if not bool(stands.all()):
-            keep = stands.nonzero()[:, 0]
-            problem, open_, x, low, high = problem.select(keep), open_[keep], x[keep], low[keep], high[keep]
-            members, scores, best = members[keep], scores[keep], best[keep]
-            flat_count, plateaus = flat_count[keep], plateaus[keep]
+            swarm = swarm.keep(stands.nonzero()[:, 0])
     return result
 
 
-def _limits(problem: Problem) -> tuple[Tensor, Tensor]:
-    """The lowest and highest allowed value of every feature, (n, D) each."""
-    ball, x = problem.ball, problem.x
-    eps = per_sample(ball.eps, x)
-    return torch.maximum(x - eps, ball.lower).flatten(1), torch.minimum(x + eps, ball.upper).flatten(1)
+def _evolve_on_draws(problem: Problem, config: GenAttack) -> Tensor:
+    """The same for a random target: from block to block every member is asked about again."""
+    result = problem.x.clone()
+    everyone = torch.arange(len(result), device=result.device)
+    swarm = Population.begin(problem, everyone, _ask(problem, problem.x.flatten(1)[:, None], 0)[:, 0])
+    standing = Standing.begin(problem.x, balance(swarm.scores[:, 0]))
+    last = rounds(config.queries)
+    left = config.queries - 1 - KEPT * last
+    spent, opening, number, generation = 0, 1, 1, 0
+    while left > spent and len(swarm.index):
+        if spent >= opening and left - spent >= swarm.members.shape[1]:
+            number += 1
+            swarm.scores = _ask(swarm.problem, swarm.members, number)
+            spent += swarm.members.shape[1]
+            opening = spent + block(number)
+            swarm.lead(swarm.scores)
+            swarm.best = swarm.scores[:, 0].clone()
+            over = standing.recheck(swarm.members[:, 0].view(-1, *result.shape[1:]), balance(swarm.best))
+            result[swarm.index[over]] = swarm.members[over, 0].view(-1, *result.shape[1:])
+            if bool(over.any()):
+                rows = (~over).nonzero()[:, 0]
+                swarm, standing = swarm.keep(rows), standing.select(rows)
+            continue
+        count = min(config.population if generation == 0 else config.population - 1, left - spent)
+        children = swarm.children(config, count, generation)
+        spent += count
+        generation += 1
+        found = _ask(swarm.problem, children, number)
+        swarm.renew(children, found, torch.zeros_like(found, dtype=torch.bool))
+        swarm.count_plateaus()
+    if len(swarm.index):
+        result[swarm.index] = standing.choose(swarm.problem, number + 1, last)
+    return result
 
 
-def _mutation(config: GenAttack, generation: int, plateaus: Tensor) -> tuple[Tensor, Tensor]:
-    """The share of mutated features and their largest change in eps, (n,) each."""
-    decay = _DECAY**plateaus if config.adaptive else torch.zeros_like(plateaus)
-    rate = (0.5 * decay).clamp(min=config.mutation_rate)
-    if config.adaptive and generation <= _FULL_MUTATION:
-        rate = torch.ones_like(rate)
-    return rate, (0.4 * decay).clamp(min=config.mutation_range)
-
-
-def _children(
-    problem: Problem, members: Tensor, log_odds: Tensor, count: int, rate: Tensor, reach: Tensor, generation: int
-) -> Tensor:
-    """Crossovers of fit parents, mutated, (n, count, D), not yet cut to the ball."""
-    chance = log_odds.nan_to_num(-1e6, 1e6, -1e6).softmax(dim=1)
-    picks = problem.stream.child("parents").uniform(generation, (2 * count,))
-    parents = (chance.cumsum(dim=1)[:, None, :] < picks[:, :, None]).sum(dim=2).clamp(max=members.shape[1] - 1)
-    odds = chance.gather(1, parents).clamp(min=1e-30)
-    first, second = parents[:, :count], parents[:, count:]
-    share = odds[:, :count] / (odds[:, :count] + odds[:, count:])
-    each = torch.arange(len(members), device=members.device)[:, None]
-    draws = problem.stream.child("children").uniform(generation, (count, members.shape[2])).mul_(_HALF)
-    upper = draws.floor()
-    inherited = torch.where(upper < share[:, :, None] * _HALF, members[each, first], members[each, second])
-    # A draw below the rate mutates, and where below it says how far.
-    lower, rate = draws.sub_(upper), rate[:, None, None]
-    change = (lower / rate).mul_(2).sub_(1) * (reach * problem.ball.eps)[:, None, None]
-    return inherited.add_(change.masked_fill_(lower >= rate, 0.0))
+def _ask(problem: Problem, points: Tensor, step: int) -> Tensor:
+    """The fitness (n, P) of points (n, P, D), all of a sample's on the same draws."""
+    found = []
+    for place in range(points.shape[1]):
+        decision = problem.target.decide(points[:, place].reshape(problem.x.shape), step)
+        found.append(fitness(problem.goal, decision))
+    return torch.stack(found, dim=1)

@@ -3,7 +3,7 @@
 Source: Chen, Jordan and Wainwright 2020, "HopSkipJumpAttack", section IV. Deviations, each for fewer queries:
 orthogonal directions and a memory of earlier normals (`boundary.normal`), a half-circle (L2) or a fan of rays (Linf)
 instead of a step out and a bisection back (`turning.advance`), several starts of which the closest goes on, and a
-probing radius that shrinks with the distance alone.
+probing radius that shrinks with the distance alone; a random target has a walk of its own (`wavering`).
 """
 
 import math
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from ..geometry import per_sample
 from ..target import Problem
+from . import wavering
 from .boundary import Rows, normal, unit
+from .first_tries import TRIES_PER_ROUND, closest_tries, first_tries
 from .spec import AttackConfig
 from .turning import STEP_COST, advance
 
-_TRIES_PER_ROUND = 16
 _START_BISECTIONS = 10
 _SMALLEST_BLEND = 2.0**-12
 _POLISH = 8
@@ -46,8 +47,13 @@ class HopSkipJump(AttackConfig):
 
 
 def hopskipjump(problem: Problem, config: HopSkipJump) -> Tensor:
-    """Proposals (N, ...): the closest broken point where it lies in the ball, elsewhere the sample itself."""
-    points, _ = closest_broken(problem, config)
+    """Proposals (N, ...): the closest broken point where it lies in the ball, elsewhere the sample itself.
+
+    Of a random target: the point of the ball that most fresh draws call broken.
+    """
+    points, _, proposals = _every(problem, config)
+    if problem.target.random:
+        return proposals
     inside = problem.ball.contains(points)
     return torch.where(per_sample(inside, points), points, problem.x)
 
@@ -58,18 +64,27 @@ def closest_broken(problem: Problem, config: HopSkipJump) -> tuple[Tensor, Tenso
     Raises:
         ValueError: the ball's norm is neither L2 nor Linf.
     """
+    points, found, _ = _every(problem, config)
+    distances = problem.ball.distances(points)
+    return points, torch.where(found, distances, torch.full_like(distances, math.inf))
+
+
+def _every(problem: Problem, config: HopSkipJump) -> tuple[Tensor, Tensor, Tensor]:
+    """The closest broken points (N, ...), where there is one (N,), and what a random target's walk proposes."""
     if problem.ball.norm not in STEP_COST:
         raise ValueError(f"hopskipjump walks in l2 and linf, not in {problem.ball.norm}")
-    per_sample_memory = _TRIES_PER_ROUND * _starts(config, config.queries) * max(1, math.prod(problem.x.shape[1:]))
+    per_sample_memory = TRIES_PER_ROUND * _starts(config, config.queries) * max(1, math.prod(problem.x.shape[1:]))
     height = max(1, _MEMORY // per_sample_memory)
     parts = [torch.arange(i, min(i + height, len(problem.x))) for i in range(0, len(problem.x), height)]
-    points = problem.x.clone()
+    points, proposals = problem.x.clone(), problem.x.clone()
     found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     for part in parts:
         index = part.to(points.device)
-        points[index], found[index] = _search(problem.select(index), config)
-    distances = problem.ball.distances(points)
-    return points, torch.where(found, distances, torch.full_like(distances, math.inf))
+        if problem.target.random:
+            points[index], found[index], proposals[index] = wavering.search(problem.select(index), config)
+        else:
+            points[index], found[index] = _search(problem.select(index), config)
+    return points, found, proposals
 
 
 def _search(problem: Problem, config: HopSkipJump) -> tuple[Tensor, Tensor]:
@@ -79,12 +94,12 @@ def _search(problem: Problem, config: HopSkipJump) -> tuple[Tensor, Tensor]:
     found = rows.broken(rows.x[:, None])[:, 0]
     open_ = (~found).nonzero()[:, 0]
     spent = 1
-    for round_ in range(-(-config.init_tries // _TRIES_PER_ROUND)):
-        tries = min(_TRIES_PER_ROUND, config.init_tries - round_ * _TRIES_PER_ROUND, config.queries - spent)
+    for round_ in range(-(-config.init_tries // TRIES_PER_ROUND)):
+        tries = min(TRIES_PER_ROUND, config.init_tries - round_ * TRIES_PER_ROUND, config.queries - spent)
         if len(open_) == 0 or tries <= 0:
             break
         part = problem.select(open_)
-        images = _tries(part, tries, round_)
+        images = first_tries(part, tries, round_)
         hit = Rows.of(part).broken(images)
         spent += tries
         # Samples that start in the same round have the same queries left, so they walk in step.
@@ -102,28 +117,7 @@ def _search(problem: Problem, config: HopSkipJump) -> tuple[Tensor, Tensor]:
 
 def _starts(config: HopSkipJump, queries: int) -> int:
     """How many starts to walk from: one per 1,500 queries, because fewer are better spent on one walk."""
-    return min(config.starts or max(1, min(6, queries // 1500)), _TRIES_PER_ROUND)
-
-
-def _tries(problem: Problem, count: int, round_: int) -> Tensor:
-    """Random images (N, count, D): uniform, corners of the box, blocks, and the sample under growing noise."""
-    rows = Rows.of(problem)
-    shape = tuple(problem.x.shape[1:])
-    draws = problem.stream.child("start").uniform(round_, (count, *shape))
-    kind = torch.arange(count, device=draws.device) % 4
-    blocks = draws[:, kind == 2]
-    for dim in range(max(2, draws.dim() - 2), draws.dim()):
-        length = draws.shape[dim]
-        side = max(1, length // 4)
-        blocks = blocks.index_select(dim, torch.arange(length, device=draws.device) // side * side)
-    draws[:, kind == 2] = blocks
-    images = draws.flatten(2)
-    images[:, kind == 1] = (images[:, kind == 1] > 0.5).to(images.dtype)
-    images = rows.lower[:, None] + images * (rows.upper - rows.lower)[:, None]
-    noisy = kind == 3
-    strength = torch.linspace(0.2, 1.0, int(noisy.sum()), device=draws.device)[None, :, None]
-    images[:, noisy] = rows.x[:, None] + strength * (images[:, noisy] - rows.x[:, None])
-    return rows.clip(images)
+    return min(config.starts or max(1, min(6, queries // 1500)), TRIES_PER_ROUND)
 
 
 def _walk(problem: Problem, images: Tensor, hit: Tensor, left: int, config: HopSkipJump) -> Tensor:
@@ -132,7 +126,7 @@ def _walk(problem: Problem, images: Tensor, hit: Tensor, left: int, config: HopS
     starts = min(_starts(config, left), images.shape[1], max(1, left // 200))
     rows = Rows.of(problem.select(torch.arange(n, device=device).repeat_interleave(starts)))
     rows.problem = replace(rows.problem, stream=problem.stream.fold(starts))
-    first = _closest(Rows.of(problem), images, hit, starts)
+    first = closest_tries(Rows.of(problem), images, hit, starts)
     owner = torch.arange(n, device=device)
     result = first[::starts].clone()
 
@@ -174,12 +168,3 @@ def _nearest(rows: Rows, point: Tensor, starts: int) -> Tensor:
     """The row of each sample's closest point, for `starts` rows per sample."""
     sizes = rows.size(point).view(-1, starts)
     return sizes.argmin(dim=1) + torch.arange(len(sizes), device=point.device) * starts
-
-
-def _closest(rows: Rows, images: Tensor, hit: Tensor, count: int) -> Tensor:
-    """The `count` closest broken images of each sample (N * count, D), sample-major; the first again if fewer broke."""
-    sizes = torch.stack([rows.size(images[:, j]) for j in range(images.shape[1])], dim=1)
-    sizes = torch.where(hit, sizes, torch.full_like(sizes, math.inf))
-    order = sizes.argsort(dim=1, stable=True)[:, :count]
-    order = torch.where(sizes.gather(1, order).isfinite(), order, order[:, :1])
-    return images.gather(1, order[:, :, None].expand(-1, -1, images.shape[2])).flatten(0, 1)

@@ -11,22 +11,31 @@ _SHRINKS = (0.0015, 0.006, 0.025, 0.1)
 _REACHES = (0.1, 0.3, 1.0, 3.0)
 _RAY_BISECTIONS = 4
 _CIRCLE_BISECTIONS = 10
+_COARSE_RAY, _COARSE_CIRCLE = 3, 6
 STEP_COST = {"l2": _CIRCLE_BISECTIONS, "linf": len(_SHRINKS) * len(_REACHES) + _RAY_BISECTIONS}
 """Queries per row that `advance` makes."""
+COARSE_COST = {"l2": _COARSE_CIRCLE, "linf": len(_SHRINKS) * len(_REACHES) + _COARSE_RAY}
+"""The same where it is told to be coarse."""
 
 
-def advance(rows: Rows, point: Tensor, direction: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-    """Broken points (M, D) at most as far as `point`, found by turning towards `direction`, and the next reach."""
+def advance(
+    rows: Rows, point: Tensor, direction: Tensor, reach: Tensor, *, coarse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Broken points (M, D) at most as far as `point`, found by turning towards `direction`, and the next reach.
+
+    Args:
+        coarse: bisect less, because further halves would follow the noise of a random target.
+    """
     size = rows.size(point)
     if rows.problem.ball.norm == "l2":
-        moved = _circle(rows, point, direction, size)
+        moved = _circle(rows, point, direction, size, _COARSE_CIRCLE if coarse else _CIRCLE_BISECTIONS)
     else:
-        moved, reach = _rays(rows, point, direction, size, reach)
+        moved, reach = _rays(rows, point, direction, size, reach, _COARSE_RAY if coarse else _RAY_BISECTIONS)
     closer = rows.size(moved) <= size
     return torch.where(closer[:, None], moved, point), reach
 
 
-def _circle(rows: Rows, point: Tensor, direction: Tensor, size: Tensor) -> Tensor:
+def _circle(rows: Rows, point: Tensor, direction: Tensor, size: Tensor, steps: int) -> Tensor:
     """Bisect the half circle over x and the point, in the plane of the direction.
 
     A flat boundary through `point` cuts it exactly at the projection of x (Thales), however noisy the direction's
@@ -44,10 +53,12 @@ def _circle(rows: Rows, point: Tensor, direction: Tensor, size: Tensor) -> Tenso
         return rows.clip(rows.x + size[:, None] * cos * (cos * radial + sin * across))
 
     start = torch.zeros_like(size)
-    return rows.bisect(path, point, start, start + math.pi / 2, steps=_CIRCLE_BISECTIONS)
+    return rows.bisect(path, point, start, start + math.pi / 2, steps=steps)
 
 
-def _rays(rows: Rows, point: Tensor, direction: Tensor, size: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+def _rays(
+    rows: Rows, point: Tensor, direction: Tensor, size: Tensor, reach: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Ask along a few rays between the point's and the sign vector's at a few smaller radii, in one call; bisect.
 
     A ray is clamp(ray of the point + reach * direction): what the direction is sure of saturates first. The rays
@@ -74,6 +85,6 @@ def _rays(rows: Rows, point: Tensor, direction: Tensor, size: Tensor, reach: Ten
         return rows.clip(rows.x + (radius * size)[:, None] * ray)
 
     shrunk = torch.where(found[:, None], path(radii[deepest]), point)
-    moved = rows.bisect(path, shrunk, radii[deepest], radii[deepest + 1], steps=_RAY_BISECTIONS)
+    moved = rows.bisect(path, shrunk, radii[deepest], radii[deepest + 1], steps=steps)
     following = torch.where(found, tried[each, rank], reach * 0.7).clamp(1e-3, 20.0)
     return moved, following

@@ -7,6 +7,7 @@ from .attacks_ran import attacks_ran
 from .blackbox_beats_whitebox import blackbox_beats_whitebox
 from .clean_accuracy import clean_accuracy
 from .contract import CONTRACT, examine
+from .idle_rule import idle_rule
 from .incomplete import incomplete
 from .invalid_candidates import invalid_candidates
 from .poor_fit import poor_fit
@@ -27,6 +28,7 @@ CHECKS: tuple[Callable[[Records], Finding | None], ...] = (
     unbounded_fails,
     poor_fit,
     shattered,
+    idle_rule,
 )
 
 

@@ -18,7 +18,7 @@ def attacks_ran(records: Records) -> list[Finding]:
         failed = [a for a in records.attacks if a.status == status]
         if failed:
             findings.append(_finding(code, status, failed, remedy))
-    if not any(a.status in ("ok", "idle") for a in records.attacks):
+    if records.complete and not any(a.status in ("ok", "idle") for a in records.attacks):
         findings.append(
             Finding(
                 code="NO_ATTACK",

@@ -155,9 +155,11 @@ class Records:
     unbounded: Unbounded | None = None
     complete: bool = True
     zero_radii: int = 0
+    """Samples whose ball is a single point."""
     fits: dict[str, Fit] = field(default_factory=dict)
     """Networks that attacks were crafted on, by the label of the gradient that used them."""
-    """Samples whose ball is a single point."""
+    idle_rule: str = ""
+    """The declared decision rule, where nothing is random and it changes nothing."""
     rejection: RejectionRecord | None = None
     """Of a target that may refuse to answer."""
     drift: float = 0.0

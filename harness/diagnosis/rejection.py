@@ -14,7 +14,8 @@ def rejection(records: Records) -> list[Finding]:
     record = records.rejection
     if record is None:
         return []
-    found = [_clean(record), _missing(record), *_small(record), *(_undone(point) for point in record.points)]
+    undone = (_undone(point) for point in record.points)
+    found = [_clean(record), _constant(record), _missing(record), *_small(record), *undone]
     return [finding for finding in found if finding is not None]
 
 
@@ -30,6 +31,17 @@ def _clean(record: RejectionRecord) -> Finding | None:
         measured=share,
         threshold=1.0 if share == 1 else MANY,
         remedy="Check the threshold (--reject-above), its direction, and the range of the samples.",
+    )
+
+
+def _constant(record: RejectionRecord) -> Finding | None:
+    if not record.constant:
+        return None
+    return Finding(
+        code="CONSTANT_SCORE",
+        severity="warning",
+        message="The rejection score is the same for every clean sample: a detector that tells nothing apart.",
+        remedy="Check which output was named (--reject-output) and how it was exported.",
     )
 
 

@@ -12,6 +12,8 @@ class Aside:
 
     observer: Observer
     name: str
+    number: bool = True
+    """Whether the accuracy there is one that anybody asked for."""
 
     def planned(self, plan: list[PlanEntry]) -> None:
         """Say nothing."""
@@ -33,4 +35,4 @@ class Aside:
 
     def finished(self, record: AttackRecord) -> None:
         """The attack, under a name that says where it ran."""
-        self.observer.finished(record)
+        self.observer.finished(record if self.number else record.model_copy(update={"robust_accuracy": None}))

@@ -121,7 +121,7 @@ def _attacked(
     return there
 
 
-def _at(campaign: Campaign, threshold: float, name: str) -> Campaign:
+def _at(campaign: Campaign, threshold: float, name: str, *, number: bool = True) -> Campaign:
     ledger = Ledger(campaign.job.x)
     ledger.refusals = campaign.ledger.refusals
     there = replace(
@@ -130,7 +130,7 @@ def _at(campaign: Campaign, threshold: float, name: str) -> Campaign:
         ledger=ledger,
         records=[],
         points=[],
-        observer=Aside(campaign.observer, name),
+        observer=Aside(campaign.observer, name, number),
         blackbox_falls=0,
         blackbox_only=0,
         scored=False,
@@ -148,7 +148,7 @@ def _aim(campaign: Campaign, steps: Sequence[Step], share: float) -> None:
     assert refusals is not None
     scores = refusals.clean[~refusals.clean.isnan()].numpy()
     name = f"{100 * share:g} % rejected, for the curve"
-    there = _at(campaign, threshold_for(scores, share), name)
+    there = _at(campaign, threshold_for(scores, share), name, number=False)
     there.clean_pass()
     there.ledger.clean_rate = refusals.right.double()
     there.ledger.rate = refusals.right.double()

@@ -137,6 +137,7 @@ def test_the_console_shows_the_thresholds(detecting, make_result, width):
     assert "deployed 90.0% 8.0% 40.0%" in text
     assert "1 % clean rejection 90.0% 1.0% 25.0%" in text
     assert "thresholds from 300 held-out clean samples; area under the curve 0.6064" in text
+    assert "(4 of 16 samples were never wrong and count as detected)" in text
     missing = shown(detecting(points=[], points_missing="none given", curve=[], area=None, curve_missing="it draws"))
     assert "no other thresholds: none given; no curve: it draws" in missing
     assert "clean rejection" not in shown(make_result())

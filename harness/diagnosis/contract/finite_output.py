@@ -6,7 +6,7 @@ from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
 
 
-def finite_output(probe: Probe, info: ModelInfo) -> Finding:  # noqa: ARG001
+def finite_output(probe: Probe, info: ModelInfo) -> Finding:
     """NaN is severe; an infinite score may be meant (a class that is switched off)."""
     if probe.samples == 0:
         return unchecked("FINITE_OUTPUT", NOT_ASKED)
@@ -14,10 +14,12 @@ def finite_output(probe: Probe, info: ModelInfo) -> Finding:  # noqa: ARG001
         return Finding(
             code="NAN_OUTPUT",
             severity="severe",
-            message=f"The model answers with NaN on {probe.nan_outputs} of {probe.samples} clean samples.",
+            message=f"The model answers with NaN on {probe.nan_outputs} of {probe.samples} clean samples"
+            f"{', rejection scores included' if info.rejection else ''}.",
             measured=probe.nan_outputs,
             threshold=0,
-            remedy="Check the stated range and normalisation, then the weights.",
+            remedy="Check the stated range and normalisation, then the weights"
+            f"{' and the rejection output' if info.rejection else ''}.",
         )
     if probe.infinite_outputs:
         return Finding(

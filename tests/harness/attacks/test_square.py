@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from robcheck.harness.attacks.bumps import bump
-from robcheck.harness.attacks.square import Square, _share, square, window
+from robcheck.harness.attacks.square import Square, _share, square
+from robcheck.harness.attacks.windows import window
 from robcheck.harness.target import Problem
 
 Make = Callable[..., Problem]

@@ -290,6 +290,8 @@ def test_a_spent_budget_is_said_and_voids_nothing() -> None:
     passes = sum(a.forward + a.backward for a in full.attacks)
     result = run(x, held_out=HELD_OUT, max_passes=passes, min_robust_accuracy=0.01, detector=Slanted(above=1.0))
     assert codes(result)["OPERATING_POINT_UNFINISHED"] == "warning"
+    assert record(result).area is None
+    assert "starved" in record(result).curve_missing
     assert {a.status for point in record(result).points for a in point.attacks} & {"starved"}
     assert all(point.not_evaluated > 0 for point in record(result).points if counted_starved(point))
     assert result.verdict == "PASS"
