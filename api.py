@@ -34,8 +34,8 @@ from .harness.execution.observer import Observer
 from .harness.geometry import Norm
 from .harness.inspection import look
 from .harness.pipeline import Stage
-from .harness.planner import Request
 from .harness.randomness import Stream
+from .harness.request import Request
 from .harness.results import DataRecord, Inspection, Result
 from .harness.summary import summarise
 from .suites import Suite, load_suite

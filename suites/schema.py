@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..harness.attacks import ATTACKS
 from ..harness.errors import UsageError
 from ..harness.geometry import Norm
-from ..harness.planner import Request
+from ..harness.request import Request
 from ..harness.results import Gate
 from ..harness.rule import Rule
 from .combinations import refuse_senseless, with_numbers

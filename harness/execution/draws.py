@@ -10,7 +10,8 @@ from ..attacks.pgd import PGD
 from ..decision import Objective
 from ..gradients import AnyEstimator
 from ..gradients.agreement import enough_draws
-from ..planner import Agreement, Request, Step
+from ..planner import Agreement, Step
+from ..request import Request
 from ..target import Problem
 from .campaign import Campaign
 from .local import LocalTarget

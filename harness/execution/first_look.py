@@ -12,7 +12,8 @@ from ..diagnosis import Probe
 from ..gradients import AnyEstimator, BpdaIdentity
 from ..gradients.ascent import Ascent
 from ..model_info import ModelInfo
-from ..planner import Request, Step
+from ..planner import Step
+from ..request import Request
 from . import ascent, blindness
 from .campaign import Campaign
 from .probe import SAMPLES, Asker, first_line, probe_gradient

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..geometry import Norm
 from ..pipeline import Pipeline
-from ..planner import Request
+from ..request import Request
 from ..results import Gate
 
 

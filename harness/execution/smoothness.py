@@ -7,7 +7,8 @@ from ..attacks.pgd import PGD
 from ..decision import Objective
 from ..gradients import FiniteDifferences
 from ..gradients.stability import Stability, sign_stability
-from ..planner import Request, Step
+from ..planner import Step
+from ..request import Request
 from .campaign import Campaign
 from .questioning import asked, coarsest
 

@@ -12,7 +12,8 @@ from robcheck.harness.attacks.transfer import Transfer
 from robcheck.harness.defenses import Jpeg, ResizePad
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline, Surrogate
-from robcheck.harness.planner import DEFAULT_DRAWS, Request, plan
+from robcheck.harness.planner import DEFAULT_DRAWS, plan
+from robcheck.harness.request import Request
 
 
 class Model:

@@ -15,8 +15,9 @@ from robcheck.harness.errors import NoGradientError
 from robcheck.harness.execution.coordinates import Coordinates
 from robcheck.harness.geometry import Norm
 from robcheck.harness.gradients import BpdaIdentity
-from robcheck.harness.planner import Request, plan
+from robcheck.harness.planner import plan
 from robcheck.harness.randomness import Stream
+from robcheck.harness.request import Request
 from robcheck.harness.stage import Surrogate
 from robcheck.harness.target import Problem
 

@@ -16,8 +16,8 @@ from robcheck.harness.execution.job import Job
 from robcheck.harness.execution.observer import Silent
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline
-from robcheck.harness.planner import Request
 from robcheck.harness.randomness import Stream
+from robcheck.harness.request import Request
 from robcheck.suites import Suite
 
 CLASSES = 4

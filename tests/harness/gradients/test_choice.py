@@ -14,7 +14,8 @@ from robcheck.harness.gradients.ascent import Ascent
 from robcheck.harness.gradients.choice import automatic, candidates
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline
-from robcheck.harness.planner import Request, plan, trials
+from robcheck.harness.planner import plan, trials
+from robcheck.harness.request import Request
 
 ROUNDS = {"Round": "rounds", "Cast": "rounds"}
 
