@@ -21,8 +21,10 @@ from .stage import Generative
 
 DEFAULT_DRAWS = 20
 """EOT draws per gradient question where nothing was measured. Source: AutoAttack's `rand` version uses 20."""
-QUERY_DRAWS = 8
-"""Draws behind one answer of a random target to an attack that asks for answers alone."""
+QUERY_DRAWS = 5
+"""Draws behind one answer of a random target to an attack that asks for answers alone, by measurement."""
+UNKEYED_DRAWS = 16
+"""The same for scores where the noise lies in the classifier: two points cannot be asked with the same draws there."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,9 @@ def _answers(request: Request, needs: str, pipeline: Pipeline) -> Step:
     reason = f"asks for {needs} of the deployed model, so nothing can mask it"
     if not pipeline.random:
         return Step(request, True, True, None, 1, reason)
+    wanted = UNKEYED_DRAWS if needs == "scores" and pipeline.noisy_classifier else QUERY_DRAWS
     # What the product joins already need not be joined again.
-    draws = request.eot if request.eot != "auto" else max(1, -(-QUERY_DRAWS // pipeline.draws))
+    draws = request.eot if request.eot != "auto" else max(1, -(-wanted // pipeline.draws))
     joined = "the mean" if needs == "scores" else "the majority"
     return Step(request, True, True, None, draws, f"{reason}; random, so an answer is {joined} of {draws} draws")
 

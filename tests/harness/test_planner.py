@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from robcheck.harness.attacks import ATTACKS
+from robcheck.harness.attacks.hopskipjump import HopSkipJump
 from robcheck.harness.attacks.pgd import PGD
+from robcheck.harness.attacks.square import Square
 from robcheck.harness.attacks.transfer import Transfer
 from robcheck.harness.defenses import Jpeg, ResizePad
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline, Surrogate
-from robcheck.harness.planner import DEFAULT_DRAWS, plan
+from robcheck.harness.planner import DEFAULT_DRAWS, QUERY_DRAWS, UNKEYED_DRAWS, plan
 from robcheck.harness.request import Request
+from robcheck.harness.rule import Rule
 
 
 class Model:
@@ -147,3 +150,17 @@ def test_order_is_kept() -> None:
     requests = [Request(name=n, config=ATTACKS[n].config()) for n in reversed(ATTACKS)]
     steps = plan(requests, Pipeline(Model()), "linf", targeted=False)  # type: ignore[arg-type]
     assert [s.request.name for s in steps] == list(reversed(ATTACKS))
+
+
+def test_draws_behind_an_answer() -> None:
+    def draws(config: object, *stages: object, noisy: bool = False, rule: str = "single") -> int:
+        pipeline = Pipeline(Model(), stages, noisy_classifier=noisy, rule=Rule.parse(rule))  # type: ignore[arg-type]
+        return plan([Request(name="a", config=config)], pipeline, "linf", targeted=False)[0].draws  # type: ignore[arg-type]
+
+    assert draws(Square()) == 1
+    assert draws(Square(), ResizePad()) == draws(HopSkipJump(), ResizePad()) == QUERY_DRAWS
+    assert draws(Square(), noisy=True) == UNKEYED_DRAWS
+    assert draws(HopSkipJump(), noisy=True) == QUERY_DRAWS
+    # What the product averages already is averaged once.
+    assert draws(Square(), ResizePad(), rule="mean:30") == 1
+    assert draws(Square(), ResizePad(), rule="mean:2") == 3
