@@ -61,7 +61,9 @@ def run(model: Any, x: Tensor, y: Tensor, *attacks: dict[str, Any], **more: Any)
         {"norm": "l1", "epsilon": 0.3},
         {"norm": "l0", "epsilon": 1},
         {"norm": "linf", "epsilon": 0.02, "defenses": ["jpeg:quality=90"]},
-        {"norm": "l2", "epsilon": 0.1, "defenses": ["jpeg", "resize-pad:smallest=0.7"]},
+        pytest.param(
+            {"norm": "l2", "epsilon": 0.1, "defenses": ["jpeg", "resize-pad:smallest=0.7"]}, marks=pytest.mark.slow
+        ),
         {"box": True},
         {"bounds": (0.0, 255.0), "epsilon": 0.02},
         {"bounds": (-1.0, 1.0), "norm": "l1", "epsilon": 0.3},

@@ -18,6 +18,8 @@ from robcheck.harness.geometry import Norm
 from robcheck.harness.randomness import Stream
 from robcheck.harness.target import Problem
 
+pytestmark = pytest.mark.slow
+
 ANGLE = math.radians(20)
 START = (0.3, 0.5)
 GAP, STEP = 0.08, 0.2

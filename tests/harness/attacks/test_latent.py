@@ -21,6 +21,8 @@ from robcheck.harness.request import Request
 from robcheck.harness.stage import Surrogate
 from robcheck.harness.target import Problem
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Problem]
 D, CODES = 12, 4
 

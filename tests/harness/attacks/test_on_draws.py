@@ -21,6 +21,8 @@ from robcheck.harness.decision import Decision
 from robcheck.harness.defenses.gaussian_noise import GaussianNoise
 from robcheck.harness.target import Problem
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Problem]
 SHAPE = (1, 8, 8)
 WEIGHT = torch.randn(64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -19,6 +19,8 @@ from robcheck.harness.results import OperatingPoint, RejectionRecord, Result
 from robcheck.harness.rule import Rule
 from robcheck.suites import Suite
 
+pytestmark = pytest.mark.slow
+
 EPS = 0.15
 WALL = 0.5
 ANGLE = math.radians(20)

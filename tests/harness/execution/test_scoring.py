@@ -24,6 +24,8 @@ from robcheck.harness.rule import Rule
 from robcheck.harness.stage import Surrogate
 from robcheck.suites import Suite
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 150
 
 

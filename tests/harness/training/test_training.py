@@ -15,6 +15,7 @@ def blobs(n: int, shape: tuple[int, ...], seed: int = 0) -> tuple[Tensor, Tensor
     return (centres[y] + 0.1 * torch.randn(n, *shape, generator=generator)).clamp(0, 1), y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(5,), (1,), (2, 4), (1, 1, 1), (3, 8, 8), (2, 3, 2, 2)])
 def test_a_surrogate_learns_any_shape(shape: tuple[int, ...]) -> None:
     x, y = blobs(60, shape)
