@@ -11,31 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..randomness import Stream
 from ..stage import Surrogate
-from .spec import FrontStage
-from .window import drawn, sampled
+from .window import WindowStage
 
 
-class RandomCrop(FrontStage):
+class RandomCrop(WindowStage):
     """Cut a random window out of each image and enlarge it (bilinear) to the size of the image."""
 
     defense: Literal["random-crop"] = "random-crop"
     smallest: float = Field(0.7, gt=0, lt=1, description="smallest side of the window, as a share of the original")
 
-    random: ClassVar[bool] = True
     surrogate: ClassVar[Surrogate] = Surrogate("exact", "cropping and bilinear sampling are linear for every draw")
-
-    def forward(self, x: Tensor, stream: Stream) -> Tensor:
-        """Pixels (N, C, H, W) in [0, 1], each sample with its own window, whole pixels, the same share on both axes."""
-        height, width = self.images(x).shape[2:]
-        rows = self._sources(*drawn(stream.child("y"), stream, height, self.smallest), height)
-        columns = self._sources(*drawn(stream.child("x"), stream, width, self.smallest), width)
-        return sampled(x, rows, columns)
-
-    def resampled(self, x: Tensor, stream: Stream) -> Tensor:
-        """The stage itself: it is linear."""
-        return self.forward(x, stream)
 
     def _sources(self, side: Tensor, offset: Tensor, length: int) -> Tensor:
         """Where each output position reads from, within its window, from -1 to 1 across the image, (N, length)."""

@@ -10,33 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..randomness import Stream
 from ..stage import Surrogate
-from .spec import FrontStage
-from .window import drawn, sampled
+from .window import WindowStage
 
 
-class ResizePad(FrontStage):
+class ResizePad(WindowStage):
     """Shrink each image to a random size (bilinear) and zero-pad it back at a random place."""
 
     defense: Literal["resize-pad"] = "resize-pad"
     smallest: float = Field(0.8, gt=0, lt=1, description="smallest side, as a share of the original")
 
-    random: ClassVar[bool] = True
     surrogate: ClassVar[Surrogate] = Surrogate(
         "exact", "bilinear sampling and padding are differentiable for every draw"
     )
-
-    def forward(self, x: Tensor, stream: Stream) -> Tensor:
-        """Pixels (N, C, H, W) in [0, 1], each sample with its own size and offset, whole pixels both."""
-        height, width = self.images(x).shape[2:]
-        rows = self._sources(*drawn(stream.child("y"), stream, height, self.smallest), height)
-        columns = self._sources(*drawn(stream.child("x"), stream, width, self.smallest), width)
-        return sampled(x, rows, columns)
-
-    def resampled(self, x: Tensor, stream: Stream) -> Tensor:
-        """The stage itself: it is linear."""
-        return self.forward(x, stream)
 
     def _sources(self, side: Tensor, offset: Tensor, length: int) -> Tensor:
         """Where each output position reads from, from -1 to 1 across the image; beyond is padding, (N, length)."""

@@ -1,10 +1,36 @@
 """Random windows of an image, and bilinear sampling at one place per row and column."""
 
+from abc import abstractmethod
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..randomness import Stream
+from .spec import FrontStage
+
+
+class WindowStage(FrontStage):
+    """A random window per sample, the same share on both axes, whole pixels; linear for every draw."""
+
+    smallest: float
+    random: ClassVar[bool] = True
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        """Pixels (N, C, H, W) in [0, 1], each sample with its own size and offset."""
+        height, width = self.images(x).shape[2:]
+        rows = self._sources(*drawn(stream.child("y"), stream, height, self.smallest), height)
+        columns = self._sources(*drawn(stream.child("x"), stream, width, self.smallest), width)
+        return sampled(x, rows, columns)
+
+    def resampled(self, x: Tensor, stream: Stream) -> Tensor:
+        """The stage itself: it is linear."""
+        return self.forward(x, stream)
+
+    @abstractmethod
+    def _sources(self, side: Tensor, offset: Tensor, length: int) -> Tensor:
+        """Where each output position reads from, from -1 to 1 across the image, (N, length)."""
 
 
 def drawn(place: Stream, size: Stream, length: int, smallest: float) -> tuple[Tensor, Tensor]:
