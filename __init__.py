@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .adapters import load_data, load_model
-    from .api import evaluate, inspect
+    from .api import evaluate, inspect, plan
     from .harness.classifier import Classifier
     from .harness.errors import RobcheckError
     from .harness.results import Inspection, Result
@@ -21,6 +21,7 @@ _HOMES = {
     "inspect": ".api",
     "load_data": ".adapters",
     "load_model": ".adapters",
+    "plan": ".api",
 }
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "inspect",
     "load_data",
     "load_model",
+    "plan",
 ]
 
 

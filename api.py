@@ -1,4 +1,4 @@
-"""The Python interface: `evaluate` and `inspect`, the same things that the command line runs."""
+"""The Python interface: `evaluate`, `plan` and `inspect`, the same things that the command line runs."""
 
 import time
 from collections.abc import Sequence
@@ -12,11 +12,6 @@ from . import __version__
 from .adapters.contract import proposal
 from .adapters.load import resolve_device
 from .arguments import (
-    as_box,
-    as_budget,
-    as_classes,
-    as_gate,
-    as_held_out,
     as_norm,
     as_pipeline,
     as_radii,
@@ -27,8 +22,8 @@ from .arguments import (
 )
 from .harness.attacks.pgd import PGD
 from .harness.classifier import Classifier
-from .harness.errors import DataError, UsageError
-from .harness.evaluation import run
+from .harness.errors import UsageError
+from .harness.evaluation import look_ahead, run
 from .harness.execution.job import Job
 from .harness.execution.observer import Observer
 from .harness.geometry import Norm
@@ -36,9 +31,12 @@ from .harness.inspection import look
 from .harness.pipeline import Stage
 from .harness.randomness import Stream
 from .harness.request import Request
-from .harness.results import DataRecord, Inspection, Result
+from .harness.results import DataRecord, Inspection, PlanEntry, Result
+from .harness.subject import check_gate
 from .harness.summary import summarise
-from .suites import Suite, load_suite
+from .harness.trust import ControlLevel
+from .jobs import as_job
+from .suites import Suite
 
 
 @torch.inference_mode(mode=False)
@@ -63,6 +61,12 @@ def evaluate(
     max_passes: int | None = None,
     expect_accuracy: float | None = None,
     held_out: Any = None,
+    controls: ControlLevel | None = None,
+    pixel_grid: str | None = None,
+    trained_with: str | None = None,
+    stop_when_decided: bool | None = None,
+    baseline: str | Path | Result | None = None,
+    max_regression: float | None = None,
     ids: Any = None,
     data: DataRecord | None = None,
     class_names: Sequence[str] = (),
@@ -91,6 +95,14 @@ def evaluate(
         expect_accuracy: the clean accuracy that the model is said to have; falling short of it stands against a PASS.
         held_out: other clean samples (M, ...) like x, none of them evaluated: they set the thresholds for 1 % and 5 %
             clean rejection where the target may refuse to answer.
+        controls: which control experiments run after the attacks: `none`, with which no gate can be passed, `standard`
+            or `full`; the suite's unless given.
+        pixel_grid: `8bit` rounds the samples to the 8-bit pixel grid and lets only points on it count; `none`, or the
+            suite's unless given.
+        trained_with: name of the attack that the model was trained against, where that is known.
+        stop_when_decided: take the samples in portions and stop as soon as the gate is decided.
+        baseline: an earlier result of the same samples, or the path of its JSON.
+        max_regression: largest loss of robust accuracy against the baseline; a gate of its own.
         ids: names of the samples (N,), the keys of their randomness; 0..N-1 unless given.
 
     An interrupt (Ctrl-C) ends the run early; the result then says `complete=False`.
@@ -102,56 +114,37 @@ def evaluate(
         UnfinishedError: the device was lost; its `result` attribute holds what was computed.
     """
     started = time.perf_counter()
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seed is {seed!r}; give a whole number of at least 0")
-    if not isinstance(suite, str | Path | Suite):
-        raise UsageError(f"suite is a {type(suite).__name__}; give a name, a path or a Suite")
-    if isinstance(defenses, str):
-        defenses = [defenses]
-    chosen = load_suite(suite)
-    place = resolve_device(device)
-    samples, labels = as_samples(x, y)
-    # A suite that says nothing of the rule leaves a Pipeline its own.
-    said = chosen.decision_rule if "decision_rule" in chosen.model_fields_set else None
-    rule = said if decision_rule is None else decision_rule
-    pipeline = as_pipeline(model, place, [*chosen.defenses, *defenses], rule)
-    classifier, stages = pipeline.classifier, pipeline.stages
-    limits = None if box is None else as_box(box, samples, norm, stages)
-    if limits is None:
-        check_bounds(samples, classifier)
-    resolved_norm: Norm = "linf" if limits is not None else as_norm(norm or chosen.threat.norm)
-    radius = chosen.threat.epsilon if epsilon is None else epsilon
-    goals = None if targets is None else as_classes(targets, samples, "targets")
-    if goals is not None and bool((goals == labels).any()):
-        first = int((goals == labels).nonzero()[0])
-        raise DataError(f"the target of sample {first} is its own class; give another class to reach")
-    others = None if held_out is None else as_held_out(held_out, samples)
-    if others is not None and limits is None:
-        check_bounds(others, classifier)
-    job = Job(
-        pipeline=pipeline,
-        x=samples,
-        y=labels,
-        norm=resolved_norm,
-        eps=None if limits is not None else as_radii(radius, samples, resolved_norm),
-        requests=list(chosen.attacks),
-        gate=as_gate(chosen, min_robust_accuracy, gate_on, confidence),
-        box=limits,
-        targets=goals,
-        ids=None if ids is None else as_classes(ids, samples, "ids"),
+    job = as_job(
+        model,
+        x,
+        y,
+        suite=suite,
+        norm=norm,
+        epsilon=epsilon,
+        box=box,
+        targets=targets,
+        defenses=defenses,
+        decision_rule=decision_rule,
+        min_robust_accuracy=min_robust_accuracy,
+        gate_on=gate_on,
+        confidence=confidence,
         seed=seed,
-        device=place,
-        batch=at_least(1, batch_size, "batch_size"),
-        budget=as_budget(chosen, at_least(0, max_passes, "max_passes"), len(samples)),
-        expected_accuracy=as_share(expect_accuracy, "expect_accuracy"),
-        held_out=others,
-        labels={
-            "suite": chosen.name,
-            "suite_source": chosen.model_dump(mode="json"),
-            "data": data,
-            "class_names": class_names,
-        },
+        device=device,
+        batch_size=batch_size,
+        max_passes=max_passes,
+        expect_accuracy=expect_accuracy,
+        held_out=held_out,
+        controls=controls,
+        pixel_grid=pixel_grid,
+        trained_with=trained_with,
+        stop_when_decided=stop_when_decided,
+        baseline=baseline,
+        max_regression=max_regression,
+        ids=ids,
+        data=data,
+        class_names=class_names,
     )
+    check_gate(job)
     done = run(job, observer)
     result = summarise(done, seconds=time.perf_counter() - started, version=__version__)
     if not isinstance(x, Tensor):
@@ -160,6 +153,51 @@ def evaluate(
         done.error.result = result
         raise done.error
     return result
+
+
+@torch.inference_mode(mode=False)
+def plan(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    suite: str | Path | Suite = "adaptive",
+    norm: Norm | None = None,
+    epsilon: Any = None,
+    box: tuple[Any, Any] | None = None,
+    targets: Any = None,
+    defenses: Sequence[Stage | str] = (),
+    decision_rule: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    ids: Any = None,
+    observer: Observer | None = None,
+) -> list[PlanEntry]:
+    """What `evaluate` would run with the same arguments, on what gradient and why; the model is probed, not attacked.
+
+    Raises:
+        UsageError: an argument or the suite makes no sense.
+        ModelError: the model cannot be evaluated.
+        DataError: samples and labels cannot be used.
+    """
+    job = as_job(
+        model,
+        x,
+        y,
+        suite=suite,
+        norm=norm,
+        epsilon=epsilon,
+        box=box,
+        targets=targets,
+        defenses=defenses,
+        decision_rule=decision_rule,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        ids=ids,
+    )
+    return [step.entry() for step in look_ahead(job, observer)]
 
 
 @torch.inference_mode(mode=False)

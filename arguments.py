@@ -2,21 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from .adapters import load_model
+from .harness.attacks import ATTACKS
 from .harness.classifier import Classifier
 from .harness.defenses import parse_defense
 from .harness.errors import DataError, UsageError
 from .harness.geometry import NORMS, Norm
+from .harness.grid import in_bounds
 from .harness.pipeline import Pipeline, Stage
-from .harness.results import Gate
+from .harness.results import Gate, Result
 from .harness.rule import Rule
+from .harness.trust import ControlLevel
+from .reports.json_report import read_json
 from .suites import Suite
 
+_OFF_GRID = 1e-5
+"""Share of the range that float32 may miss a level by."""
 _ROUNDING = 1e-2
 """Share of a box's width by which rounding to float32 may move its sides."""
 
@@ -177,7 +184,60 @@ def as_stage(defense: Stage | str) -> Stage:
     return parse_defense(defense) if isinstance(defense, str) else defense
 
 
-def as_gate(suite: Suite, threshold: float | None, on: str | None, confidence: float | None) -> Gate:
+def as_level(suite: Suite, level: str | None) -> ControlLevel:
+    """Which control experiments run."""
+    if level is None:
+        return suite.controls
+    if level not in get_args(ControlLevel):
+        raise UsageError(f"controls is {level!r}; give {', '.join(get_args(ControlLevel))}")
+    return cast(ControlLevel, level)
+
+
+def as_grid(
+    suite: Suite, grid: str | None, samples: Tensor, box: tuple[Tensor, Tensor] | None
+) -> Literal["none", "8bit"]:
+    """The grid that counted points lie on.
+
+    Raises:
+        UsageError: there is no such grid, or none for these samples.
+    """
+    chosen = suite.threat.pixel_grid if grid is None else grid
+    if chosen not in ("none", "8bit"):
+        raise UsageError(f"pixel_grid is {chosen!r}; give none or 8bit")
+    if chosen == "8bit" and box is not None:
+        raise UsageError("a box has a range for every feature, and the 8-bit pixel grid one for all; use one of them")
+    if chosen == "8bit" and samples.dim() != 4:
+        raise UsageError(f"samples of shape {tuple(samples.shape[1:])} are no images; leave out pixel_grid")
+    return cast(Literal["none", "8bit"], chosen)
+
+
+def onto_grid(samples: Tensor, classifier: Classifier) -> tuple[Tensor, int]:
+    """Samples (N, C, H, W) with every pixel at one of the 256 levels of the bounds, and how many of them that moved."""
+    low, high = (torch.tensor(side) for side in classifier.info.bounds)
+    rounded = in_bounds((samples - low) / (high - low), low, high)
+    moved = (rounded - samples).abs() > _OFF_GRID * (high - low)
+    return rounded, int(moved.flatten(1).any(dim=1).sum())
+
+
+def as_attack(name: str) -> str:
+    """The name of an attack, or nothing."""
+    if name and name not in ATTACKS:
+        raise UsageError(f"no attack is called {name!r}; known are {', '.join(ATTACKS)}")
+    return name
+
+
+def as_baseline(given: str | Path | Result | None) -> Result | None:
+    """An earlier result, read where a path was given.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return given if given is None or isinstance(given, Result) else read_json(Path(given))
+
+
+def as_gate(
+    suite: Suite, threshold: float | None, on: str | None, confidence: float | None, regression: float | None
+) -> Gate:
     """The suite's gate with what the caller says otherwise."""
     gate = suite.gate.gate()
     update: dict[str, Any] = {}
@@ -188,10 +248,17 @@ def as_gate(suite: Suite, threshold: float | None, on: str | None, confidence: f
             raise UsageError(f"gate_on is {on!r}; give interval or point")
         update["on"] = on
     if confidence is not None:
-        if not 0.5 < (as_share(confidence, "confidence") or 0.0) < 1:
-            raise UsageError(f"confidence is {confidence:g}; give a number between 0.5 and 1")
-        update["confidence"] = confidence
+        update["confidence"] = as_confidence(confidence)
+    if regression is not None:
+        update["max_regression"] = as_share(regression, "max_regression")
     return gate.model_copy(update=update)
+
+
+def as_confidence(value: float) -> float:
+    """A confidence that means something."""
+    if not 0.5 < (as_share(value, "confidence") or 0.0) < 1:
+        raise UsageError(f"confidence is {value:g}; give a number between 0.5 and 1")
+    return value
 
 
 def as_share(value: float | None, name: str) -> float | None:

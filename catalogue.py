@@ -10,9 +10,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .harness.asked import Asked, asked
 from .harness.attacks import ATTACKS
 from .harness.defenses import DEFENSES, WITH_NETWORK
 from .harness.defenses.spec import FrontStage
+from .harness.diagnosis.limits import Limit
 from .harness.errors import UsageError
 from .harness.gradients import ESTIMATORS
 from .suites import builtin_suites, load_suite
@@ -59,17 +61,37 @@ def _references() -> Iterator[tuple[str, ...]]:
         yield f"reference:{name}", f"reference:{name}/undefended"
 
 
+def _fixtures() -> Iterator[tuple[str, ...]]:
+    from .adapters.fixtures import FIXTURES
+
+    for name, found in FIXTURES.items():
+        yield f"fixture:{name}", found.trick, ", ".join(dict.fromkeys([*found.raises, *found.told]))
+
+
+def _checks() -> Iterator[tuple[str, ...]]:
+    for code, found in asked().items():
+        needs = ", ".join(found.experiments)
+        yield code, found.limit.severity, _thresholds(found.limit), found.question, needs, found.limit.source
+
+
+def _thresholds(limit: Limit) -> str:
+    text = f"{limit.threshold:g}"
+    return text if limit.warning is None else f"{text} (warning: {limit.warning:g})"
+
+
 _LISTS: dict[str, tuple[tuple[str, ...], Callable[[], Iterator[tuple[str, ...]]]]] = {
     "attacks": (("attack", "needs", "norms", "targeted", "source"), _attacks),
     "defenses": (("defense", "what it does", "random", "gradient around it"), _defenses),
     "gradients": (("gradient", "what it is", "parameters"), _gradients),
+    "checks": (("finding", "severity", "threshold", "what it asks", "experiments", "source"), _checks),
     "suites": (("suite", "attacks", "what it is for"), _suites),
+    "fixtures": (("a small digit network that is broken", "what hides it", "what is reported"), _fixtures),
     "references": (("a small digit network with that defense", "the same without it"), _references),
 }
 
 
 def description(name: str) -> list[RenderableType]:
-    """Everything that is known about one attack, defense, gradient or suite.
+    """Everything that is known about one attack, defense, gradient, suite or finding.
 
     Raises:
         UsageError: there is none of that name.
@@ -105,10 +127,23 @@ def description(name: str) -> list[RenderableType]:
             )
         threat = Text(f"default threat: {suite.threat.norm}, eps {suite.threat.epsilon:.4g}")
         return [Text.assemble((name, "bold"), f"  {suite.description}"), threat, table]
+    findings = asked()
+    if name in findings:
+        return _finding(findings[name])
     known = [*ATTACKS, *DEFENSES, *WITH_NETWORK, *ESTIMATORS, *builtin_suites()]
+    known += findings if name.isupper() else []
     close = difflib.get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"nothing is called {name!r}{hint}; known are {', '.join(known)}")
+
+
+def _finding(found: Asked) -> list[RenderableType]:
+    limit = found.limit
+    lines = [f"severity: {limit.severity}", f"threshold: {_thresholds(limit)}"]
+    if found.experiments:
+        lines.append(f"control experiments: {', '.join(found.experiments)}")
+    lines.append(f"source: {limit.source}")
+    return [Text.assemble((found.code, "bold"), f"  {found.question}"), Text("\n".join(lines))]
 
 
 def _facts(name: str, defense: type[FrontStage]) -> str:

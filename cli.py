@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 
 from . import __version__
-from .commands import describe, evaluate, inspect, list_
+from .commands import describe, evaluate, inspect, list_, selftest
+from .comparison import compare
 from .harness.errors import RobcheckError
+from .planning import plan
 
 app = typer.Typer(
     name="robcheck",
@@ -33,6 +35,12 @@ _EXITS = (
     "used, 5 the run could not finish (what was computed is kept), 70 internal error, 130 and 143 interrupted."
 )
 
+_PLAN_EXITS = "Exit codes: 0 planned, 2 usage or configuration, 4 model or data cannot be used."
+_COMPARE_EXITS = (
+    "Exit codes: 0 compared, and no loss of more than --max-regression; 1 such a loss; 2 usage, or the two cannot be "
+    "compared; 3 inconclusive; 4 a result cannot be read."
+)
+_SELFTEST_EXITS = "Exit codes: 0 everything came out as it has to, 1 something did not, 2 usage or configuration."
 _INSPECT_EXITS = (
     "Exit codes: 0 looked at, 2 usage or configuration, 3 a severe finding stands, 4 model or data cannot be used."
 )
@@ -40,8 +48,11 @@ _INSPECT_EXITS = (
 
 app.command(epilog=_EXITS)(evaluate)
 app.command(epilog=_INSPECT_EXITS)(inspect)
+app.command(epilog=_PLAN_EXITS)(plan)
+app.command(epilog=_COMPARE_EXITS)(compare)
 app.command(name="list")(list_)
 app.command()(describe)
+app.command(epilog=_SELFTEST_EXITS)(selftest)
 
 
 def _version(value: bool) -> None:

@@ -18,6 +18,7 @@ from .options import (
     Norm,
     Seed,
     Suite,
+    TrustOptions,
     number,
 )
 from .writing import check_writable, write_all
@@ -56,6 +57,7 @@ def evaluate(
     data: EvaluationData,
     how: ModelOptions,
     gate: GateOptions,
+    trust: TrustOptions,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Attack MODEL with every attack of a suite and report worst-case robust accuracy."""
@@ -69,14 +71,13 @@ def evaluate(
         "epsilon": number("--epsilon", epsilon),
         "defenses": defense or [],
         "decision_rule": decision_rule,
-        "min_robust_accuracy": gate.min_robust_accuracy,
-        "gate_on": None if gate.gate_on is None else gate.gate_on.value,
-        "confidence": gate.confidence,
         "seed": seed,
         "device": how.device,
         "batch_size": batch_size,
         "max_passes": max_passes,
         "expect_accuracy": data.expect_accuracy,
+        **gate.settings,
+        **trust.settings,
     }
     check_writable(out)
     product = how.open(model)
@@ -194,7 +195,7 @@ def inspect(
 
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)]) -> None:
-    """List attacks, defenses, gradients, suites or reference products."""
+    """List attacks, defenses, gradients, suites, checks, reference products or fixtures."""
     from .catalogue import catalogue
     from .console import make_console
 
@@ -202,12 +203,33 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.", show_defaul
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="An attack, a defense, a gradient or a suite.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="An attack, a defense, a gradient, a suite or a finding.", show_default=False)
+    ],
 ) -> None:
-    """Parameters, defaults and sources of an attack, a defense, a gradient or a suite."""
+    """Parameters, defaults and sources of an attack, a defense, a gradient or a suite; what a finding means."""
     from .catalogue import description
     from .console import make_console
 
     console = make_console()
     for part in description(name):
         console.print(part)
+
+
+def selftest(
+    full: Annotated[bool, typer.Option("--full/--quick", help="Every fixture, or a few of them.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Attack models that are known to be broken, which have to fall, and proven ones, which have to stand.
+
+    For those who changed a version of torch or onnxruntime. Quick: a minute or two; full: some ten minutes.
+    """
+    from .console import make_console
+    from .console.selftest import show_selftest
+    from .selftest import selftest as controls
+
+    console = make_console()
+    with console.status("") as status:
+        cases = controls(full=full, seed=seed, started=status.update)
+        failed = show_selftest(console, cases)
+    raise typer.Exit(1 if failed else 0)

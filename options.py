@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,9 @@ class Kind(StrEnum):
     defenses = "defenses"
     gradients = "gradients"
     suites = "suites"
+    checks = "checks"
     references = "references"
+    fixtures = "fixtures"
 
 
 class Norms(StrEnum):
@@ -35,6 +38,21 @@ class GateOn(StrEnum):
     point = "point"
 
 
+class Controls(StrEnum):
+    """Which control experiments run."""
+
+    none = "none"
+    standard = "standard"
+    full = "full"
+
+
+class Grid(StrEnum):
+    """The grid that counted points lie on."""
+
+    none = "none"
+    eight_bit = "8bit"
+
+
 class Layout(StrEnum):
     """Where the channels of an image are."""
 
@@ -49,8 +67,8 @@ def _option(text: str, panel: str | None, *names: str, **limits: Any) -> Any:
 Model = Annotated[
     str,
     typer.Argument(
-        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, embedded:NAME, or "
-        "reference:NAME (a small model with a defense around it).",
+        help="model.onnx, file.py:factory or module:factory (an nn.Module), torchvision:NAME, embedded:NAME, "
+        "reference:NAME (a small model with a defense around it) or fixture:NAME (one that is broken in a known way).",
         show_default=False,
         metavar="MODEL",
     ),
@@ -140,7 +158,7 @@ class DataOptions:
 
     def source(self, model: str) -> str | None:
         """What the data are, if anything says so."""
-        return self.data or ("digits" if model.startswith(("embedded:", "reference:")) else None)
+        return self.data or ("digits" if model.startswith(("embedded:", "reference:", "fixture:")) else None)
 
     def arguments(self, info: Any, seed: int, layout: Layout | None) -> dict[str, Any]:
         """What `load_data` is to be told for a model."""
@@ -190,6 +208,58 @@ class GateOptions:
     ] = None
     gate_on: Annotated[GateOn | None, _option("Hold the interval or the point estimate against it.", "Gate")] = None
     confidence: Annotated[float | None, _option("Of the interval.", "Gate")] = None
+    baseline: Annotated[
+        Path | None, _option("result.json of an earlier run on the same samples, to compare with.", "Gate")
+    ] = None
+    max_regression: Annotated[
+        float | None,
+        _option("Largest loss of robust accuracy against --baseline; a gate of its own.", "Gate", min=0, max=1),
+    ] = None
+    stop_when_decided: Annotated[
+        bool,
+        typer.Option(
+            "--stop-when-decided",
+            help="Take the samples in portions and stop as soon as the gate is decided, at the promised confidence.",
+            rich_help_panel="Gate",
+        ),
+    ] = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as arguments of the Python interface."""
+        return {
+            "min_robust_accuracy": self.min_robust_accuracy,
+            "gate_on": None if self.gate_on is None else self.gate_on.value,
+            "confidence": self.confidence,
+            "baseline": self.baseline,
+            "max_regression": self.max_regression,
+            "stop_when_decided": self.stop_when_decided or None,
+        }
+
+
+@dataclass(frozen=True)
+class TrustOptions:
+    """How far the number is tested."""
+
+    controls: Annotated[
+        Controls | None,
+        _option("Control experiments: standard, full, or none (which no gate can be passed with).", "Trust"),
+    ] = None
+    pixel_grid: Annotated[
+        Grid | None, _option("8bit: only adversarial examples on the 8-bit pixel grid count.", "Trust")
+    ] = None
+    trained_with: Annotated[
+        str | None, _option("The attack that the model was trained against, where you know it.", "Trust")
+    ] = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as arguments of the Python interface."""
+        return {
+            "controls": None if self.controls is None else self.controls.value,
+            "pixel_grid": None if self.pixel_grid is None else self.pixel_grid.value,
+            "trained_with": self.trained_with,
+        }
 
 
 def number(option: str, text: str | None) -> float | None:

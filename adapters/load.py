@@ -19,7 +19,7 @@ from .words import a, listed, nearest
 __all__ = ["load_model", "load_product", "resolve_device"]
 
 _EMBEDDED = Path(__file__).parent / "embedded"
-_REFERENCE = "reference:"
+_REFERENCE, _FIXTURE = "reference:", "fixture:"
 _SPOKEN = {"input_range": "range"}
 """Options of the command line that have another name here."""
 
@@ -65,7 +65,7 @@ def load_model(
         return model
     if not isinstance(model, str | Path | nn.Module):
         raise UsageError(f"{a(type(model).__name__)} is no model: give {FORMS}, or a torch.nn.Module")
-    if str(model).startswith(_REFERENCE):
+    if str(model).startswith((_REFERENCE, _FIXTURE)):
         raise UsageError(f"{model} is a model with defenses around it: open it with robcheck.adapters.load_product")
     Preprocessing(bounds=bounds, input_range=input_range, mean=mean, std=std, layout=layout)
     device = resolve_device(device)
@@ -89,21 +89,28 @@ def load_model(
 
 
 def load_product(model: str | Path | nn.Module | Classifier, **options: Any) -> Classifier | Pipeline:
-    """A model as `load_model` opens it, or `reference:NAME`: one of our own making, with its defenses around it.
+    """A model as `load_model` opens it, or `reference:NAME` or `fixture:NAME`: one of our own making.
+
+    References have a known defense around them, fixtures are broken in a known way.
 
     Raises:
-        UsageError: there is no such reference, or it was given options besides the device.
+        UsageError: there is none of that name, or it was given options besides the device.
         RobcheckError: as `load_model`.
     """
-    if not isinstance(model, str) or not model.startswith(_REFERENCE):
+    if not isinstance(model, str) or not model.startswith((_REFERENCE, _FIXTURE)):
         return load_model(model, **options)
     given = [key for key, value in options.items() if key != "device" and value not in (None, False)]
     if given:
         words = ", ".join(f"--{_SPOKEN.get(key, key).replace('_', '-')}" for key in given)
         raise UsageError(f"{model} brings its weights and its contract: leave {words} away")
+    device = resolve_device(options.get("device") or "cpu")
+    if model.startswith(_FIXTURE):
+        from .fixtures import load_fixture
+
+        return load_fixture(model.removeprefix(_FIXTURE), device)
     from .reference import load_reference
 
-    return load_reference(model.removeprefix(_REFERENCE), resolve_device(options.get("device") or "cpu"))
+    return load_reference(model.removeprefix(_REFERENCE), device)
 
 
 def _onnx_path(model: str | Path) -> Path | None:

@@ -7,17 +7,21 @@ from typing import TypeVar
 
 import torch
 
-from .diagnosis import Probe, Unbounded
+from .diagnosis import Probe
+from .diagnosis.outcome import Outcome
 from .errors import ModelError, RobcheckError, UnfinishedError
 from .execution.campaign import Campaign
+from .execution.controls import run_controls, scheduled
 from .execution.draws import agreements
-from .execution.first_look import climbs, first_look, with_accuracy, with_gradient
+from .execution.first_look import climbs, doubt, first_look, with_accuracy, with_gradient, with_revisions
 from .execution.job import Job
 from .execution.observer import Observer, Silent
 from .execution.operating import HeldOut, operate
+from .execution.portions import attack_in_portions
 from .execution.probe import SAMPLES, Asker
 from .execution.smoothness import smoothness
 from .planner import Step, plan, trials, undecided
+from .results import ControlRecord
 
 _T = TypeVar("_T")
 
@@ -30,8 +34,12 @@ class Evaluated:
     campaign: Campaign
     probe: Probe = field(default_factory=Probe)
     steps: list[Step] = field(default_factory=list)
-    unbounded: Unbounded | None = None
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """What the control experiments brought, by their names."""
+    controls: list[ControlRecord] = field(default_factory=list)
     held_out: HeldOut = field(default_factory=lambda: HeldOut(torch.empty(0), 0, "the run ended before that"))
+    looked: list[int] = field(default_factory=list)
+    """Samples taken at each look, where the run stops when its gate is decided."""
     drift: float = 0.0
     """Between the first samples' answers before and after the attacks."""
     complete: bool = False
@@ -49,9 +57,16 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
     done = Evaluated(job, campaign)
     try:
         asker = prepare(done)
-        campaign.attack(done.steps)
+        try:
+            if job.stop_when_decided:
+                done.looked = attack_in_portions(campaign, lambda: done.steps, lambda: campaign.attack(done.steps))
+            else:
+                campaign.attack(done.steps)
+        finally:
+            done.steps = [*done.steps, *campaign.added]
+        done.probe = with_revisions(campaign, done.probe)
         done.held_out = operate(campaign, done.steps)
-        done.unbounded = campaign.unbounded(done.steps)
+        done.outcomes, done.controls = run_controls(scheduled(job.controls), campaign, done.steps)
         campaign.final_score()
         done.drift = asker.drift()
         done.complete = True
@@ -62,6 +77,17 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
         _interrupt(done)
     done.probe = with_accuracy(campaign, done.probe)
     return done
+
+
+def look_ahead(job: Job, observer: Observer | None = None) -> list[Step]:
+    """The plan of a job: everything that comes before the first attack, and nothing else.
+
+    Raises:
+        ModelError: the model cannot answer even the clean samples.
+    """
+    done = Evaluated(job, Campaign.begin(job, observer or Silent()))
+    prepare(done)
+    return done.steps
 
 
 def prepare(done: Evaluated) -> Asker:
@@ -81,11 +107,13 @@ def prepare(done: Evaluated) -> Asker:
     done.probe = replace(done.probe, ascents=ascents)
     decide = partial(plan, job.requests, campaign.pipeline, job.norm, targeted=targeted, ascents=ascents)
     found = agreements(campaign, undecided(decide(), campaign.pipeline))
+    decide = partial(decide, scale=done.probe.scale)
     stability = smoothness(campaign, decide(agreements=found))
     done.steps = decide(agreements=found, stability=stability)
     done.probe = replace(done.probe, stability=stability)
     campaign.observer.planned([step.entry() for step in done.steps])
     done.probe = with_gradient(campaign, done.steps, done.probe)
+    campaign.labels_only, campaign.doubt = done.probe.looks_like == "labels", doubt(campaign, done.probe)
     return asker
 
 

@@ -64,15 +64,16 @@ def dlr(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def dlr_toward(logits: Tensor, y: Tensor, toward: Tensor) -> Tensor:
-    """Targeted DLR -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2); three classes use z_1 - z_3, two the plain difference.
+    """Targeted DLR -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2); the plain difference with fewer than four classes.
 
-    Source: Croce and Hein 2020 (AutoAttack), section 4; the forms for fewer than four classes are ours.
+    With three there is no fourth, and z_1 - z_3 would be constant where y is the first and t the last of them.
+
+    Source: Croce and Hein 2020 (AutoAttack), section 4, and its flag for three classes.
     """
-    classes = logits.shape[1]
-    if classes < 3:
+    if logits.shape[1] < 4:
         return difference(logits, y, toward)
-    top = logits.topk(min(4, classes), dim=1).values
-    scale = top[:, 0] - (0.5 * (top[:, 2] + top[:, 3]) if classes > 3 else top[:, 2])
+    top = logits.topk(4, dim=1).values
+    scale = top[:, 0] - 0.5 * (top[:, 2] + top[:, 3])
     return difference(logits, y, toward) / (scale + _TINY)
 
 

@@ -94,6 +94,10 @@ class ModelInfo(BaseModel):
     """Operators that round, sign, sort, quantise or draw random numbers -> what they do."""
     random_operators: tuple[str, ...] = ()
     """Graph operators that draw random numbers: such a model is random even where two answers agree."""
+    gradients_inside: int = 0
+    """How many backward passes of its own one forward makes: it optimises while it answers."""
+    rewrites_itself: bool = False
+    """Whether one forward changes its parameters or buffers."""
     missing_operators: tuple[str, ...] = ()
     """Operators that the twin cannot run."""
     twin: Twin = Twin(available=False)

@@ -10,6 +10,8 @@ from .gradients import AnyEstimator
 
 MOST_DRAWS = 10_000
 
+Automatic = Literal["loss", "momentum", "step_size"]
+
 
 def of_kind(gradient: Any) -> Any:
     """The name of a kind as an estimator with its defaults; everything else as it is."""
@@ -34,6 +36,8 @@ class Request(BaseModel):
     """... but never fewer than this many."""
     rejecting: bool = Field(False, strict=True)
     """Run it only on a target that may refuse to answer."""
+    auto: tuple[Automatic, ...] = ()
+    """Parameters of the attack that the plan decides."""
     norms: tuple[Norm, ...] | None = None
     """The norms in which this entry is worth its passes; all that the attack has, unless given."""
 

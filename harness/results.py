@@ -2,25 +2,34 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from .model_info import ModelInfo
+from .record import Record
+from .trust import (
+    CertifiedRecord,
+    ControlRecord,
+    CurvePoint,
+    Finding,
+    GatePart,
+    GridRecord,
+    PowerRecord,
+    RegressionRecord,
+    SequentialRecord,
+    Severity,
+    Waiver,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Outcome = Literal["clean_error", "broken", "survived", "not_evaluated"]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NO_GATE"]
 Phase = Literal["clean", "gradient", "blackbox", "replay", "controls"]
 PHASES: tuple[Phase, ...] = ("clean", "gradient", "blackbox", "replay", "controls")
-Severity = Literal["ok", "info", "warning", "severe"]
 AttackStatus = Literal["ok", "idle", "not_applicable", "skipped", "crashed", "starved", "interrupted"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Passes(_Record):
+class Passes(Record):
     """Model passes, summed over samples: one unit is one sample once through the model."""
 
     forward: int = 0
@@ -33,23 +42,7 @@ class PassCount(Passes):
     phases: dict[Phase, Passes] = {}
 
 
-class Finding(_Record):
-    """One thing that a control found; it can turn PASS into INCONCLUSIVE, nothing else."""
-
-    code: str
-    """Upper case with underscores, e.g. BLACKBOX_BEATS_WHITEBOX."""
-    severity: Severity
-    """`severe` stands against a PASS; `warning` and `info` do not; `ok` is what a check of the contract says when
-    nothing is wrong."""
-    message: str
-    """One sentence: what was seen."""
-    measured: float | None = None
-    threshold: float | None = None
-    remedy: str = ""
-    """One sentence: what to do."""
-
-
-class SampleRecord(_Record):
+class SampleRecord(Record):
     """What happened to one sample."""
 
     id: int
@@ -67,11 +60,15 @@ class SampleRecord(_Record):
     each feature's box width for a box."""
     correct_rate: float | None = None
     """Stochastic targets: how often fresh draws were right on the worst case found, the clean sample being one."""
+    indicators: list[str] = []
+    """Of the samples that the indicators looked at: those that fired, I1 to I6."""
+    evidence: bool | None = None
+    """Whether that this sample stands is evidence of robustness: no indicator fired; None where none looked."""
     forward: int = 0
     backward: int = 0
 
 
-class PlanEntry(_Record):
+class PlanEntry(Record):
     """One line of the plan: which attack runs on what gradient, and why."""
 
     name: str
@@ -79,12 +76,21 @@ class PlanEntry(_Record):
     parameters: dict[str, Any] = {}
     gradient: str | None = None
     eot: int = 1
+    loss: str = ""
+    step_size: str = ""
+    momentum: float | None = None
+    answers: str = ""
+    """How one answer of a random target is made for an attack that asks for answers: `majority of 5 draws`."""
     reason: str = ""
     runs: bool = True
-    """False: left out, and `reason` says why and what that costs."""
+    """False: left out, and `reason` says why."""
+    cost: str = ""
+    """What leaving it out costs in trust; empty where that is nothing."""
+    revises: str = ""
+    """The entry that this one was added after, while the run went on."""
 
 
-class AttackRecord(_Record):
+class AttackRecord(Record):
     """What one entry of the plan did."""
 
     name: str
@@ -105,7 +111,7 @@ class AttackRecord(_Record):
     seconds: float = 0.0
 
 
-class Estimate(_Record):
+class Estimate(Record):
     """A share of the samples and its interval."""
 
     value: float
@@ -113,7 +119,7 @@ class Estimate(_Record):
     """By bootstrap over samples; those of which nothing is known are broken at its lower end and right at its upper."""
 
 
-class DrawsRecord(_Record):
+class DrawsRecord(Record):
     """The accuracy of a random target, by what a deployment makes of its draws."""
 
     expectation: Estimate
@@ -126,7 +132,7 @@ class DrawsRecord(_Record):
     worst_of_100: Estimate
 
 
-class StochasticRecord(_Record):
+class StochasticRecord(Record):
     """How a random target was scored: on fresh draws that no attack saw and that chose no worst case."""
 
     rule: str
@@ -139,7 +145,7 @@ class StochasticRecord(_Record):
     robust: DrawsRecord
 
 
-class OperatingPoint(_Record):
+class OperatingPoint(Record):
     """A detector at one threshold; intervals are Clopper-Pearson's, of a random target by bootstrap over samples."""
 
     share: float | None = None
@@ -161,7 +167,7 @@ class OperatingPoint(_Record):
     """Those that ran against this threshold; at the deployed one they are the result's own."""
 
 
-class RejectionRecord(_Record):
+class RejectionRecord(Record):
     """How a target that may refuse to answer does at several thresholds."""
 
     deployed: OperatingPoint
@@ -185,7 +191,7 @@ class RejectionRecord(_Record):
     confidence: float = 0.95
 
 
-class ThreatRecord(_Record):
+class ThreatRecord(Record):
     """The threat model as resolved."""
 
     norm: str
@@ -193,18 +199,26 @@ class ThreatRecord(_Record):
     """[0, 1] pixel units: one number, the smallest and largest of per-sample radii, or None for a box."""
     box: bool = False
     targeted: bool = False
+    pixel_grid: Literal["none", "8bit"] = "none"
+    """8bit: samples and counted points lie on the 8-bit pixel grid."""
+    rounded: int = 0
+    """Samples that lay off that grid before."""
+    limits_sha256: str = ""
+    """Of radii or a box that differ by sample; empty where one radius is that of all."""
     knowledge: str = "white-box"
 
 
-class Gate(_Record):
+class Gate(Record):
     """What the verdict was held against."""
 
     min_robust_accuracy: float | None = None
     on: Literal["interval", "point"] = "interval"
     confidence: float = 0.95
+    max_regression: float | None = None
+    """Largest loss of robust accuracy against a baseline."""
 
 
-class DataRecord(_Record):
+class DataRecord(Record):
     """Where the samples came from."""
 
     name: str
@@ -213,7 +227,7 @@ class DataRecord(_Record):
     shape: tuple[int, ...] = ()
 
 
-class Environment(_Record):
+class Environment(Record):
     """Where the run happened."""
 
     robcheck: str
@@ -224,7 +238,7 @@ class Environment(_Record):
     threads: int = 1
 
 
-class GalleryItem(_Record):
+class GalleryItem(Record):
     """One sample as pictures: values in [0, 1], (H, W) or (H, W, 3) nested lists."""
 
     id: int
@@ -237,7 +251,7 @@ class GalleryItem(_Record):
     adversarial: list[Any]
 
 
-class Inspection(_Record):
+class Inspection(Record):
     """What a model is and whether it keeps its contract, before anything attacks it."""
 
     model: ModelInfo
@@ -255,7 +269,7 @@ class Inspection(_Record):
         return all(finding.severity != "severe" for finding in self.contract)
 
 
-class Result(_Record):
+class Result(Record):
     """One evaluation, from the question to the verdict."""
 
     schema_version: int = SCHEMA_VERSION
@@ -286,6 +300,8 @@ class Result(_Record):
     data: DataRecord
     threat: ThreatRecord
     gate: Gate
+    gate_parts: list[GatePart] = []
+    """The questions of the gate, each answered by the numbers alone."""
     suite: str
     suite_source: dict[str, Any] = {}
     """The suite as resolved, defaults filled in."""
@@ -297,6 +313,19 @@ class Result(_Record):
     passes: PassCount = PassCount()
     contract: list[Finding] = []
     """Every check of the contract in order, also those that found nothing or could not be made."""
+    controls_level: str = "standard"
+    controls: list[ControlRecord] = []
+    """Every control experiment that was scheduled, in order."""
+    power: PowerRecord | None = None
+    """What the plan finds of adversarial examples that surely exist."""
+    radii: list[CurvePoint] = []
+    """Accuracy over the radius, on a part of the samples."""
+    grid: GridRecord | None = None
+    """The worst case on the 8-bit pixel grid, beside the headline; of images only."""
+    certified: CertifiedRecord | None = None
+    regression: RegressionRecord | None = None
+    sequential: SequentialRecord | None = None
+    waivers: list[Waiver] = []
     findings: list[Finding] = []
     """What the contract and the controls found, severe ones first."""
     gallery: list[GalleryItem] = []
@@ -309,3 +338,41 @@ class Result(_Record):
         """The worst case found for each sample, as replayed, (N, ...) in the units of `bounds`; the clean sample where
         nothing was found. None on a result that was read from JSON."""
         return self._adversarial
+
+
+__all__ = [
+    "PHASES",
+    "SCHEMA_VERSION",
+    "AttackRecord",
+    "AttackStatus",
+    "CertifiedRecord",
+    "ControlRecord",
+    "CurvePoint",
+    "DataRecord",
+    "DrawsRecord",
+    "Environment",
+    "Estimate",
+    "Finding",
+    "GalleryItem",
+    "Gate",
+    "GatePart",
+    "GridRecord",
+    "Inspection",
+    "OperatingPoint",
+    "Outcome",
+    "PassCount",
+    "Passes",
+    "Phase",
+    "PlanEntry",
+    "PowerRecord",
+    "RegressionRecord",
+    "RejectionRecord",
+    "Result",
+    "SampleRecord",
+    "SequentialRecord",
+    "Severity",
+    "StochasticRecord",
+    "ThreatRecord",
+    "Verdict",
+    "Waiver",
+]

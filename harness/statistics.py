@@ -1,6 +1,6 @@
 """What a random target's accuracy is, and intervals for accuracies; they speak of sampling test points alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,34 @@ def clopper_pearson(successes: float, n: int, confidence: float = 0.95) -> tuple
     low = 0.0 if successes == 0 else float(stats.beta.ppf(tail, successes, n - successes + 1))
     high = 1.0 if successes == n else float(stats.beta.ppf(1.0 - tail, successes + 1, n - successes))
     return low, high
+
+
+def mcnemar(only_one: int, only_other: int) -> float:
+    """Exact two-sided p-value that two classifiers, or attacks, differ on the same samples.
+
+    Args:
+        only_one: samples on which only the first one succeeds.
+        only_other: samples on which only the second one does.
+
+    Raises:
+        ValueError: a negative count.
+    Source: McNemar 1947, in its exact binomial form.
+    """
+    if min(only_one, only_other) < 0:
+        raise ValueError(f"no counts: {only_one} and {only_other}")
+    return min(1.0, 2.0 * float(stats.binom.cdf(min(only_one, only_other), only_one + only_other, 0.5)))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """The p-values adjusted so that all together are wrong no more often than one of them.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    adjusted, largest = {}, 0.0
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p))
+        adjusted[name] = largest
+    return adjusted
 
 
 def bootstrap(

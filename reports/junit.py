@@ -1,11 +1,12 @@
-"""The result as JUnit XML: one case for the gate, one per attack."""
+"""The result as JUnit XML: a case for the gate and each of its parts, one per severe finding, one per attack."""
 
 import io
 import math
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from ..harness.results import AttackRecord, Result
+from ..harness.results import AttackRecord, Finding, GatePart, Result
+from .caveat import caveat
 from .draws import draw_lines
 from .wording import (
     clean,
@@ -20,12 +21,17 @@ GATE_CASE = "robust accuracy"
 
 
 def render_junit(result: Result) -> bytes:
-    """One suite whose gate case fails on FAIL and is an error on INCONCLUSIVE; crashed attacks are errors too."""
+    """One suite whose gate case fails on FAIL and is an error on INCONCLUSIVE; crashed attacks are errors too.
+
+    A severe finding is an error while it stands against a PASS, and skipped with its reason where it is waived.
+    """
     suite = TestSuite(clean(f"robcheck {result.suite}"))
     suite.timestamp = clean(result.created)
     for name, value in _headline(result).items():
         suite.add_property(name, clean(value))
-    suite.add_testcases([_gate_case(result), *(_attack_case(record) for record in result.attacks)])
+    parts = [_part_case(part) for part in result.gate_parts if part.name != GATE_CASE]
+    findings = [_finding_case(finding) for finding in result.findings if finding.severity == "severe"]
+    suite.add_testcases([_gate_case(result), *parts, *findings, *(_attack_case(record) for record in result.attacks)])
     document = JUnitXml("robcheck")
     document.add_testsuite(suite)
     for name in ("tests", "failures", "errors", "skipped", "time"):
@@ -57,9 +63,29 @@ def _headline(result: Result) -> dict[str, str]:
             "seed": str(result.seed),
             "schema_version": str(result.schema_version),
         }
+        | _beside(result)
         | _draws(result)
         | _detector(result)
     )
+
+
+def _beside(result: Result) -> dict[str, str]:
+    """The change against a baseline, the looks of a run that might stop, and waivers with what came of them."""
+    numbers = {f"waiver_{w.code}": f"{w.status}, until {w.expires}: {w.reason}" for w in result.waivers}
+    if result.gate.max_regression is not None:
+        numbers["max_regression"] = repr(result.gate.max_regression)
+    if result.sequential is not None:
+        numbers["samples_taken"] = str(result.sequential.looked[-1] if result.sequential.looked else 0)
+    if result.regression is None:
+        return numbers
+    change = result.regression
+    return numbers | {
+        "baseline_robust_accuracy": repr(change.before),
+        "change": repr(change.after - change.before),
+        "change_low": repr(change.interval[0]),
+        "change_high": repr(change.interval[1]),
+        "change_p": repr(change.p),
+    }
 
 
 def _draws(result: Result) -> dict[str, str]:
@@ -98,7 +124,7 @@ def _gate_case(result: Result) -> TestCase:
         f"{gate(result.gate)}, {held_against(result.gate)}."
     )
     standing = [f"- {reason}" for reason in result.against_pass]
-    text = clean("\n".join([result.explanation, numbers, *standing]))
+    text = clean("\n".join([result.explanation, numbers, *standing, caveat(result)]))
     outcomes = {"FAIL": Failure, "INCONCLUSIVE": Error, "NO_GATE": Skipped}
     if result.verdict in outcomes:
         outcome = outcomes[result.verdict](clean(result.explanation or numbers), f"robcheck.{result.verdict}")
@@ -106,6 +132,29 @@ def _gate_case(result: Result) -> TestCase:
         case.result = [outcome]
     else:
         case.system_out = text
+    return case
+
+
+def _part_case(part: GatePart) -> TestCase:
+    """One question of the gate, by its numbers alone."""
+    case = TestCase(part.name, "robcheck.gate", 0.0)
+    outcomes = {"fails": Failure, "open": Error}
+    if part.state in outcomes:
+        case.result = [outcomes[part.state](clean(part.text), f"robcheck.{part.name}")]
+    case.system_out = clean(part.text)
+    return case
+
+
+def _finding_case(finding: Finding) -> TestCase:
+    case = TestCase(clean(finding.code), "robcheck.finding", 0.0)
+    said = clean(f"{finding.message} {finding.remedy}".rstrip())
+    if finding.waived:
+        case.result = [Skipped(clean(f"waived: {finding.waived}"), "robcheck.waived")]
+        case.system_out = said
+    else:
+        error = Error(clean(finding.message), f"robcheck.{clean(finding.code)}")
+        error.text = said
+        case.result = [error]
     return case
 
 

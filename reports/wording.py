@@ -30,6 +30,25 @@ def percent(fraction: float | None) -> str:
     return f"{shown:.1f}{NARROW}%"
 
 
+def within(share: float) -> float:
+    """A share as a width in per cent that can be drawn: between 0 and 100, 0 where it is not a number."""
+    return 100 * min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+
+
+def capfirst(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
+def points(difference: float) -> str:
+    """A difference of two shares: 0.025 as `+2.5 points`."""
+    if not math.isfinite(difference):
+        return MISSING
+    shown = round(100 * difference, 1)
+    sign = "\N{MINUS SIGN}" if shown < 0 else "+" if shown > 0 else ""
+    return f"{sign}{abs(shown):.1f} points"
+
+
 def count(number: int | None) -> str:
     """1234567 as `1,234,567`."""
     return MISSING if number is None else f"{number:,}"

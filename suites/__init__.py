@@ -12,7 +12,7 @@ from ..harness.errors import SuiteError
 from ..harness.gradients import ESTIMATORS
 from .loader import load_yaml
 from .numbers import parse_number
-from .schema import REQUEST_KEYS, BudgetSpec, GateSpec, Suite, ThreatSpec
+from .schema import REQUEST_KEYS, BudgetSpec, GateSpec, Suite, ThreatSpec, WaiverSpec
 
 _HERE = Path(__file__).parent
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -20,6 +20,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "threat": tuple(ThreatSpec.model_fields),
     "budget": tuple(BudgetSpec.model_fields),
     "gate": tuple(GateSpec.model_fields),
+    "waivers": tuple(WaiverSpec.model_fields),
 }
 _ENTRY_WORDS = ("attack", *REQUEST_KEYS)
 

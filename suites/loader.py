@@ -34,9 +34,13 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-# `on: interval` and `no` are words here, not booleans.
+# `on: interval` and `no` are words here, not booleans, and 2027-03-31 is the text that it is.
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if (tag != "tag:yaml.org,2002:bool" or first in "tTfF") and tag != "tag:yaml.org,2002:timestamp"
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

@@ -22,6 +22,7 @@ from .gradient.eager import eagerly
 from .gradient.scan import watched
 from .gradient.soft_forward import SAMPLES, Around, SoftForward
 from .output import as_logits, output_kind
+from .weights import contents
 
 _UNSEEN = {"unseen operations": "the module fails when it is watched, so any operation may stop a gradient"}
 
@@ -127,13 +128,15 @@ class TorchClassifier:
     def _look(self, x: Tensor) -> None:
         """Watch the module for operations that stop a gradient; what it answers and draws meanwhile does not count."""
         self._sample = x[:SAMPLES].detach().clone()
-        before = self._random.state
+        before, held = self._random.state, contents(self._module)
         watch = watched(self._watched, x, self._module)
         self._random.state = before
         found, self._last = (_UNSEEN, "") if watch is None else (watch.found, watch.last)
         update: dict[str, Any] = {
             "obstacles": self._info.obstacles | found,
             "random_operators": tuple(name for name, effect in found.items() if effect == DRAWS),
+            "gradients_inside": 0 if watch is None else len(watch.tasks),
+            "rewrites_itself": contents(self._module) != held,
         }
         self._info = self._info.model_copy(update=update)
 

@@ -207,6 +207,14 @@ def state_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def contents(module: nn.Module) -> str:
+    """The same over its parameters and buffers as they are, those that are never saved included."""
+    digest = hashlib.sha256()
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        _update(digest, name, value)
+    return digest.hexdigest()
+
+
 def _update(digest: "hashlib._Hash", name: str, value: Any) -> None:
     if isinstance(value, Mapping):
         value = tuple(value.items())

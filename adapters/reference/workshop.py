@@ -29,6 +29,8 @@ class Workshop:
     seed: int = 0
     device: str = "cpu"
     progress: Callable[[int], None] = lambda _: None
+    family: str = "reference"
+    """Whose name the product bears."""
 
     def classifier(
         self,
@@ -76,7 +78,7 @@ class Workshop:
         """The network as a classifier that nobody else uses, on the device of the product."""
         return wrap_module(
             network,
-            name=f"reference:{self.name}",
+            name=f"{self.family}:{self.name}",
             classes=CLASSES,
             device=self.device,
             copy=False,

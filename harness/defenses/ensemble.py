@@ -46,6 +46,8 @@ class VotingEnsemble:
             "output": "logits",
             "sha256": None if None in hashes else hashlib.sha256("".join(map(str, hashes)).encode()).hexdigest(),
             "obstacles": {"vote": f"counts the votes of {len(infos)} members, the gradient is zero"} | obstacles,
+            "gradients_inside": sum(info.gradients_inside for info in infos),
+            "rewrites_itself": any(info.rewrites_itself for info in infos),
             "random_operators": tuple(sorted({name for info in infos for name in info.random_operators})),
             "twin": self._twin(),
             "notes": tuple(dict.fromkeys(note for info in infos for note in info.notes)),

@@ -1,6 +1,7 @@
 """Did every attack of the suite do its work?"""
 
 from ..results import AttackRecord, Finding
+from .limits import limit
 from .records import Records
 
 _CODES = {
@@ -18,11 +19,12 @@ def attacks_ran(records: Records) -> list[Finding]:
         failed = [a for a in records.attacks if a.status == status]
         if failed:
             findings.append(_finding(code, status, failed, remedy))
-    if records.complete and not any(a.status in ("ok", "idle") for a in records.attacks):
+    # What control experiments found in passing is no attack of the suite.
+    if records.complete and not any(a.status in ("ok", "idle") for a in records.attacks if a.attack != "controls"):
         findings.append(
             Finding(
                 code="NO_ATTACK",
-                severity="severe",
+                severity=limit("NO_ATTACK").severity,
                 message="No attack ran, so nothing is known about robustness.",
                 remedy="Check the suite against the norm and the model (`robcheck describe SUITE`).",
             )
@@ -34,4 +36,12 @@ def _finding(code: str, status: str, failed: list[AttackRecord], remedy: str) ->
     names = ", ".join(a.name for a in failed)
     reasons = "; ".join(dict.fromkeys(a.reason for a in failed if a.reason))
     message = f"{status.capitalize()}: {names}" + (f" ({reasons})." if reasons else ".")
-    return Finding(code=code, severity="severe", message=message, measured=len(failed), threshold=0, remedy=remedy)
+    allowed = limit(code)
+    return Finding(
+        code=code,
+        severity=allowed.severity,
+        message=message,
+        measured=len(failed),
+        threshold=allowed.threshold,
+        remedy=remedy,
+    )

@@ -1,11 +1,8 @@
 """Did an attack without gradients find what the gradient attacks missed?"""
 
 from ..results import Finding
+from .limits import LEAST_SAMPLES, limit
 from .records import Records
-
-SHARE = 0.005
-LEAST = 3
-"""More than .5 points and at least 3 samples. Source: Carlini et al. 2019, section 5.7; AutoAttack flags .002."""
 
 
 def blackbox_beats_whitebox(records: Records) -> Finding | None:
@@ -13,12 +10,13 @@ def blackbox_beats_whitebox(records: Records) -> Finding | None:
     count, base = records.blackbox_only, max(1, records.samples)
     if count == 0 or not any(a.gradient and a.status == "ok" for a in records.attacks):
         return None
-    severe = count >= LEAST and count > SHARE * base
+    allowed = limit("BLACKBOX_BEATS_WHITEBOX")
+    severe = count >= LEAST_SAMPLES and allowed.judge(count / base) == "severe"
     return Finding(
         code="BLACKBOX_BEATS_WHITEBOX",
-        severity="severe" if severe else "warning",
+        severity=allowed.severity if severe else allowed.milder,
         message=f"{count} of {base} samples fell to a black-box attack after every gradient attack had failed.",
         measured=count / base,
-        threshold=SHARE,
+        threshold=allowed.threshold,
         remedy="Gradients may be masked: use another gradient (bpda), more restarts, or a stronger suite.",
     )

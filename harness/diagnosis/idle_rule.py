@@ -1,6 +1,7 @@
 """Does the declared decision rule decide anything?"""
 
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -10,7 +11,7 @@ def idle_rule(records: Records) -> Finding | None:
         return None
     return Finding(
         code="IDLE_RULE",
-        severity="info",
+        severity=limit("IDLE_RULE").severity,
         message=f"Nothing is random, so the decision rule {records.idle_rule} changes nothing.",
         remedy="Leave it out, or check that the model given is the one that is deployed.",
     )

@@ -1,6 +1,7 @@
 """Did the run come to its end?"""
 
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -10,7 +11,7 @@ def incomplete(records: Records) -> Finding | None:
         return None
     return Finding(
         code="INCOMPLETE",
-        severity="severe",
+        severity=limit("INCOMPLETE").severity,
         message="The run ended before everything was asked.",
         remedy="Run again to the end.",
     )

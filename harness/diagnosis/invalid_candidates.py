@@ -1,6 +1,7 @@
 """Did an attack leave its ball?"""
 
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -11,9 +12,9 @@ def invalid_candidates(records: Records) -> Finding | None:
         return None
     return Finding(
         code="INVALID_CANDIDATES",
-        severity="severe",
+        severity=limit("INVALID_CANDIDATES").severity,
         message=f"{count} proposed points were outside the ball or the box, or not finite; none was counted.",
         measured=count,
-        threshold=0,
+        threshold=limit("INVALID_CANDIDATES").threshold,
         remedy="Report this attack: its projection is wrong.",
     )

@@ -1,6 +1,7 @@
 """Do the networks that attacks were crafted on resemble what they stand in for?"""
 
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -17,7 +18,7 @@ def poor_fit(records: Records) -> Finding | None:
     worst = next(iter(poor.values()))
     return Finding(
         code="POOR_FIT",
-        severity="warning" if others else "severe",
+        severity=limit("POOR_FIT").milder if others else limit("POOR_FIT").severity,
         message=f"A network that attacks were crafted on does not resemble the target: {worst.text}.",
         measured=worst.measured,
         threshold=worst.threshold,

@@ -1,20 +1,21 @@
 """What the checks judge: plain numbers, gathered by the evaluation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
 
 from ..gradients.ascent import Ascent
 from ..gradients.stability import Stability
 from ..model_info import ModelInfo, OutputKind
-from ..results import AttackRecord, PlanEntry, RejectionRecord
+from ..results import AttackRecord, PlanEntry, RejectionRecord, ThreatRecord
+from ..trust import ControlLevel
+from .claim import Claim
+from .comparison import Comparison, significant
+from .limits import ALIKE, BLIND, UNSEEN
+from .outcome import Compared, Outcome
 
-DIFFERENCE = 1e-4
-"""Largest L2 distance of normalised outputs that is one answer. Source: AutoAttack, flag for randomised models."""
-BLIND = 0.25
-"""Share of what moves the scores that a gradient may not know of; one that lacks 30 % of the pixels comes to 0.35."""
-UNSEEN = 7
-"""How often as much as the gradient says; a network of ranks comes to five times."""
-ALIKE = 0.3
-"""Least correlation of predicted and seen rises."""
+_O = TypeVar("_O", bound=Outcome)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Probe:
     """Why there are no slope errors."""
     ascents: tuple[Ascent, ...] = ()
     """Every kind of gradient that was tried."""
+    escalated: str = ""
+    """The gradient that the run went on with where those of the plan led nowhere, if it leads uphill."""
     stability: Stability | None = None
     """Of signs over step sizes, where gradients rest on answers."""
     used: tuple[str, ...] = ()
@@ -101,14 +104,6 @@ class Probe:
     accuracy: float = 0.0
     accuracy_samples: int = 0
     expected_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class Unbounded:
-    """The attack with the whole box to move in, which has to succeed."""
-
-    samples: int
-    survived: int
 
 
 @dataclass(frozen=True)
@@ -152,7 +147,14 @@ class Records:
     broken: int = 0
     blackbox_only: int = 0
     """Samples that fell to a black-box attack after every gradient attack had failed on them."""
-    unbounded: Unbounded | None = None
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    """What control experiments brought, by their names."""
+    unrun: Mapping[str, str] = field(default_factory=dict)
+    """Control experiments that were to run and failed, and why."""
+    controls: ControlLevel = "standard"
+    trained_with: str = ""
+    """The attack that the model was trained against, as its owner says."""
+    threat: ThreatRecord | None = None
     complete: bool = True
     zero_radii: int = 0
     """Samples whose ball is a single point."""
@@ -162,5 +164,24 @@ class Records:
     """The declared decision rule, where nothing is random and it changes nothing."""
     rejection: RejectionRecord | None = None
     """Of a target that may refuse to answer."""
+    claim: Claim | None = None
+    """The threat model beside the data."""
+    optimising: tuple[str, ...] = ()
+    """Stages in front of the model that search at inference."""
     drift: float = 0.0
     """Between the first samples' answers before and after the attacks, as `Probe.difference`."""
+
+    def outcome(self, kind: type[_O], name: str) -> _O | None:
+        """What the experiment of that name brought; None where it did not run."""
+        found = self.outcomes.get(name)
+        return found if isinstance(found, kind) else None
+
+    @cached_property
+    def comparisons(self) -> dict[str, Comparison]:
+        """Of all experiments that set two attacks against each other, by their names."""
+        return {name: found.comparison for name, found in self.outcomes.items() if isinstance(found, Compared)}
+
+    @cached_property
+    def significant(self) -> set[str]:
+        """The experiments in which the attack that should be weaker is clearly ahead, after Holm over all of them."""
+        return significant(self.comparisons)

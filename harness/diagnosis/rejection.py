@@ -1,11 +1,10 @@
-"""What a target that may refuse to answer leaves to be said."""
+"""Does a target that may refuse to answer refuse too much, or on too little evidence?"""
 
 from ..results import Finding, OperatingPoint, RejectionRecord
 from ..thresholds import samples_needed
+from .limits import limit
 from .records import Records
 
-MANY = 0.2
-"""Share of clean samples whose rejection is worth a word."""
 _UNDONE = ("crashed", "skipped", "starved", "interrupted")
 
 
@@ -20,16 +19,17 @@ def rejection(records: Records) -> list[Finding]:
 
 
 def _clean(record: RejectionRecord) -> Finding | None:
-    share = record.deployed.clean_rejection.value
-    if share <= MANY:
+    share, allowed = record.deployed.clean_rejection.value, limit("CLEAN_REJECTION")
+    severity = allowed.judge(share)
+    if severity is None:
         return None
     nothing = " An answer that is never given cannot be broken." if share == 1 else ""
     return Finding(
         code="CLEAN_REJECTION",
-        severity="severe" if share == 1 else "warning",
+        severity=severity,
         message=f"{share:.1%} of the clean samples are rejected, each an error of the target.{nothing}",
         measured=share,
-        threshold=1.0 if share == 1 else MANY,
+        threshold=allowed.threshold if severity == allowed.severity else allowed.warning,
         remedy="Check the threshold (--reject-above), its direction, and the range of the samples.",
     )
 
@@ -39,7 +39,7 @@ def _constant(record: RejectionRecord) -> Finding | None:
         return None
     return Finding(
         code="CONSTANT_SCORE",
-        severity="warning",
+        severity=limit("CONSTANT_SCORE").severity,
         message="The rejection score is the same for every clean sample: a detector that tells nothing apart.",
         remedy="Check which output was named (--reject-output) and how it was exported.",
     )
@@ -56,7 +56,7 @@ def _missing(record: RejectionRecord) -> Finding | None:
     remedy = "Give clean samples that are not evaluated (held_out)." if not record.held_out else ""
     return Finding(
         code="OPERATING_POINTS",
-        severity="info",
+        severity=limit("OPERATING_POINTS").severity,
         message=f"Not reported: {' and '.join(without)} ({'; '.join(reasons)}).",
         measured=record.held_out,
         remedy=remedy,
@@ -71,7 +71,7 @@ def _small(record: RejectionRecord) -> list[Finding]:
             found.append(
                 Finding(
                     code="HELD_OUT_SMALL",
-                    severity="warning",
+                    severity=limit("HELD_OUT_SMALL").severity,
                     message=f"{record.held_out} held-out samples set the threshold for {_percent(point)} clean "
                     "rejection, which therefore rejects none of them.",
                     measured=record.held_out,
@@ -93,7 +93,7 @@ def _undone(point: OperatingPoint) -> Finding | None:
     reasons = "; ".join(dict.fromkeys(f"{attack.status}: {attack.reason}" for attack in undone))
     return Finding(
         code="OPERATING_POINT_UNFINISHED",
-        severity="warning",
+        severity=limit("OPERATING_POINT_UNFINISHED").severity,
         message=f"At {_percent(point)} clean rejection {len(undone)} attacks did not do their work ({reasons}).",
         measured=len(undone),
         threshold=0,

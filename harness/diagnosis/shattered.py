@@ -1,7 +1,7 @@
 """Is there a slope that answers can tell?"""
 
-from ..gradients.stability import STABLE
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -15,10 +15,10 @@ def shattered(records: Records) -> Finding | None:
         return None
     return Finding(
         code="SHATTERED",
-        severity="warning",
+        severity=limit("SHATTERED").severity,
         message=f"Slopes from answers keep their sign over steps from {found.sizes[0]:.2g} to {found.sizes[-1]:.2g} "
         f"in {found.overall:.0%} of the places only; one half is chance.",
         measured=found.overall,
-        threshold=STABLE,
+        threshold=limit("SHATTERED").threshold,
         remedy="Use nes or smoothed with a larger `size`, or more directions.",
     )

@@ -1,6 +1,7 @@
 """Was there anything to attack?"""
 
 from ..results import Finding
+from .limits import limit
 from .records import Records
 
 
@@ -10,9 +11,9 @@ def zero_radius(records: Records) -> Finding | None:
         return None
     return Finding(
         code="ZERO_RADIUS",
-        severity="severe",
+        severity=limit("ZERO_RADIUS").severity,
         message=f"{records.zero_radii} of {records.samples} samples have a radius of 0, so nothing attacks them.",
         measured=records.zero_radii,
-        threshold=0,
+        threshold=limit("ZERO_RADIUS").threshold,
         remedy="Give the radius that the claim is about (--epsilon).",
     )

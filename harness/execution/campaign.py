@@ -7,26 +7,25 @@ import torch
 from torch import Tensor
 
 from ..attacks import ATTACKS
-from ..attacks.pgd import PGD
-from ..attacks.transfer import Transfer
 from ..decision import MATCHING_LOSSES
-from ..diagnosis import Unbounded
 from ..errors import DataError, NoGradientError, NotApplicableError, UnfinishedError
+from ..gradients.ascent import Ascent
+from ..grid import ROUNDINGS, fitted, nearest, reachable
 from ..planner import Step
 from ..results import AttackRecord, AttackStatus, OperatingPoint, Phase
 from ..target import Problem
 from ..threat import Ball
-from . import scoring
+from . import revision, scoring
 from .coordinates import Coordinates
 from .guides import guides
 from .job import Job
 from .ledger import CLEAN, Ledger
+from .local import LocalTarget
 from .meter import BudgetExhaustedError, Meter
 from .observer import Observer
 from .refusals import Refusals
 from .scene import Scene, batch_size
-
-CONTROL_SAMPLES = 32
+from .trace import Pulse, Trace
 
 
 @dataclass(kw_only=True)
@@ -37,8 +36,8 @@ class Campaign(Scene):
     records: list[AttackRecord] = field(default_factory=list)
     blackbox_falls: int = 0
     """Samples that fell to a black-box attack."""
-    blackbox_only: int = 0
-    """Those of them that every gradient attack had been unable to break."""
+    only: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    """Which of them every gradient attack had been unable to break, (n,)."""
     gradients_left: bool = False
     """Whether gradient attacks are still to come."""
     guidance: dict[str, Tensor] = field(default_factory=dict)
@@ -47,6 +46,26 @@ class Campaign(Scene):
     """Other thresholds of rejection, evaluated."""
     curve_attacks: list[AttackRecord] = field(default_factory=list)
     """What ran at further thresholds, for the detector's curve alone."""
+    revising: bool = True
+    """Whether the plan is added to while it runs."""
+    added: list[Step] = field(default_factory=list)
+    """What was added to it, each name once."""
+    adding: list[Step] = field(default_factory=list)
+    """The same since the last time that the plan began."""
+    pulses: dict[str, list[Pulse]] = field(default_factory=dict)
+    """By the name of each entry that climbs gradients of the target, what its questions came to, block by block."""
+    climbed: dict[tuple[str, tuple[int, ...]], Ascent] = field(default_factory=dict)
+    """Kinds of gradients that were tried for some samples while the plan ran."""
+    concerned: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    """Samples on which a gradient attack was blind, (n,)."""
+    answered: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    """Samples that an added attack took on, (n,)."""
+    doubt: str = ""
+    """Why no gradient of the plan is believed before it runs."""
+    escalated: str = ""
+    """Label of an added gradient that leads uphill and answered for every sample on which those of the plan did not."""
+    labels_only: bool = False
+    """Whether the deployed model answers with labels."""
     scored: bool = False
     """Whether every worst case of a random target has its score from fresh draws."""
 
@@ -56,10 +75,13 @@ class Campaign(Scene):
         if job.box is not None:
             coordinates = Coordinates.of_box(*job.box)
         else:
-            coordinates = Coordinates.of_bounds(job.pipeline.classifier.info.bounds, job.x.dim(), "cpu")
+            bounds, grid = job.pipeline.classifier.info.bounds, job.pixel_grid == "8bit"
+            coordinates = Coordinates.of_bounds(bounds, job.x.dim(), "cpu", grid=grid)
         z = coordinates.from_input(job.x)
         reach = torch.maximum(z, 1 - z).flatten(1).amax(dim=1)
         eps = reach if job.eps is None else job.eps
+        if coordinates.grid:
+            z, eps = nearest(z), reachable(eps, job.norm)
         return cls(
             job=job,
             pipeline=job.pipeline,
@@ -69,7 +91,15 @@ class Campaign(Scene):
             meter=Meter(len(job.x), job.budget, observer.passed),
             observer=observer,
             batch=job.batch or batch_size(job.x[0].numel(), job.device),
+            only=torch.zeros(len(job.x), dtype=torch.bool),
+            concerned=torch.zeros(len(job.x), dtype=torch.bool),
+            answered=torch.zeros(len(job.x), dtype=torch.bool),
         )
+
+    @property
+    def blackbox_only(self) -> int:
+        """Samples that fell to black-box attacks after every gradient attack, escalated ones included, had failed."""
+        return int(self.only.sum())
 
     def clean_pass(self) -> None:
         """Who is right when nobody attacks."""
@@ -87,7 +117,7 @@ class Campaign(Scene):
             ledger = self.ledger
             ledger.clean_rate[block], ledger.rate[block] = seen.rate, rival
             ledger.clean_prediction[block] = ledger.prediction[block] = seen.label
-            ledger.score[block], ledger.seen[block] = seen.score, True
+            ledger.score[block], ledger.seen[block] = seen.score, ledger.taken[block]
             if seen.refused is not None:
                 ledger.clean_refused[block] = seen.refused
             if ledger.refusals is not None:
@@ -96,26 +126,36 @@ class Campaign(Scene):
         self.observer.clean(float(self.ledger.clean_rate.mean()), self.classes, len(rows))
 
     def attack(self, steps: list[Step]) -> None:
-        """Every step in order; limited black-box steps come back for all samples once one of them succeeded."""
+        """Every step in order; limited black-box steps come back for all samples once one of them succeeded.
+
+        Where a gradient leads nowhere, steps are added (`added`) that go on with another.
+        """
         limited: list[tuple[Step, AttackRecord, Tensor]] = []
+        self.adding, self.pulses = [], {}
         for number, step in enumerate(steps):
             if not step.runs:
                 status: AttackStatus = "skipped" if step.applies else "not_applicable"
-                self._book(
+                self.book(
                     AttackRecord(
                         name=step.request.name, attack=step.request.config.attack, status=status, reason=step.reason
                     )
                 )
+                if self.revising:
+                    revision.without_gradient(self, step)
                 continue
             escalated = step.blackbox and self.blackbox_falls > 0
             request = step.request
             rows = self.ledger.standing_rows(request.closest, request.at_least, None if escalated else request.samples)
             self.gradients_left = any(s.runs and not s.blackbox for s in steps[number + 1 :])
-            record = self._run(step, rows)
+            record = self.run(step, rows)
+            if self.revising:
+                revision.after_attack(self, step, self.pulses.get(request.name, []))
             if step.blackbox and request.samples is not None and record.status == "ok":
                 limited.append((step, record, rows))
             if self.blackbox_falls > 0:
                 self._escalate(limited)
+        if self.revising:
+            revision.after_blackbox(self, steps)
         self._advance()
 
     def _escalate(self, limited: list[tuple[Step, AttackRecord, Tensor]]) -> None:
@@ -125,7 +165,7 @@ class Campaign(Scene):
             rows = self.ledger.standing_rows()
             rest = rows[~torch.isin(rows, done)]
             if len(rest):
-                self._run(step, rest, record)
+                self.run(step, rest, record)
 
     def problem(self, step: Step, rows: Tensor, *, phase: Phase | None = None, ball: Ball | None = None) -> Problem:
         """What `step` is asked about the samples at `rows`, with the samples that it may imitate."""
@@ -135,31 +175,6 @@ class Campaign(Scene):
             return problem  # controls climb losses of their own
         found = guides(self, loss, rows, getattr(config, "restarts", 1))
         return replace(problem, guides=found.to(self.job.device))
-
-    def unbounded(self, steps: list[Step]) -> Unbounded | None:
-        """The gradient attack with the whole box to move in; it has to succeed. A per-feature box has no wider one."""
-        step = next((s for s in steps if s.runs and not s.blackbox and s.gradient and _is_direct(s)), None)
-        rows = self.spread(self.ledger.right.nonzero().squeeze(1), CONTROL_SAMPLES)
-        if step is None or len(rows) == 0 or self.job.targets is not None or self.job.box is not None:
-            return None
-        config = PGD(loss="joint" if self.pipeline.rejects else "margin", steps=30, restarts=2)
-        self.observer.started("control: unbounded", len(rows), len(rows) * step.draws * config.most_passes)
-        wide = self.ball.select(rows)
-        limit = {
-            "linf": 1.0,
-            "l2": wide.x[0].numel() ** 0.5,
-            "l1": float(wide.x[0].numel()),
-            "l0": float(wide.x[0].numel()),
-        }
-        ball = wide.with_eps(wide.eps * 0 + limit[self.job.norm])
-        try:
-            problem = self.problem(step, rows, phase="controls", ball=ball)
-            inputs = self.to_input(ATTACKS["pgd"].run(problem, config).cpu(), rows)
-            goal, draws = self.goal(rows), scoring.SELECTION_DRAWS
-            seen = self.replay(inputs, rows, goal, phase="controls", draws=draws, key="unbounded", clean=False)
-        except Exception:  # third-party code again: a control that cannot even run has failed
-            return Unbounded(samples=len(rows), survived=len(rows))
-        return Unbounded(samples=len(rows), survived=int((seen.rate >= 0.5).sum()))
 
     def final_score(self) -> None:
         """Score the worst cases of a random target on fresh draws that chose nothing."""
@@ -180,20 +195,17 @@ class Campaign(Scene):
         done = {record.name for record in self.records}
         for step in steps:
             if step.request.name not in done and step.runs:
-                self._book(self._record(step, "interrupted", "the run ended before this attack was done"))
+                self.book(self._record(step, "interrupted", "the run ended before this attack was done"))
 
-    def _run(self, step: Step, rows: Tensor, record: AttackRecord | None = None) -> AttackRecord:
+    def run(self, step: Step, rows: Tensor, record: AttackRecord | None = None) -> AttackRecord:
         """Attack the samples at `rows` in blocks; what earlier blocks found is kept whatever happens to a later one."""
-        name, config = step.request.name, step.request.config
-        known = record is not None
+        name, known = step.request.name, record is not None
         record = record or self._record(step, "ok" if len(rows) else "idle", step.reason)
         self.observer.started(name, len(rows), len(rows) * step.passes(self.job.x[0].numel()))
         before, started = self.meter.totals(), time.perf_counter()
         try:
             for block in torch.split(rows, self.block) if len(rows) else ():
-                problem = self.problem(step, block)
-                proposals = ATTACKS[config.attack].run(problem, config)
-                self._judge(record, step, block, proposals.cpu())
+                self._judge(record, step, block, self._proposals(step, block))
                 self._advance()
         except NoGradientError as error:
             record.status, record.reason = "skipped", str(error)
@@ -205,10 +217,7 @@ class Campaign(Scene):
             record.status, record.reason = "interrupted", "interrupted"
             raise
         except Exception as error:  # third-party code may raise anything; the evaluation goes on and cannot PASS
-            if _device_lost(error):
-                raise UnfinishedError(
-                    f"the device was lost during {name}: {_line(error)}; run again on a working device"
-                ) from error
+            self.lost(error, name)
             record.status, record.reason = "crashed", _line(error)
         finally:
             fit = self.trained.fits.get(step.gradient.label) if step.gradient is not None else None
@@ -218,10 +227,48 @@ class Campaign(Scene):
             record.forward += after.forward - before.forward
             record.backward += after.backward - before.backward
             record.seconds += time.perf_counter() - started
-            record.robust_accuracy = self.ledger.robust / len(self.job.x)
+            record.robust_accuracy = self.ledger.share
             if not known:
-                self._book(record)
+                self.book(record)
         return record
+
+    def _proposals(self, step: Step, rows: Tensor) -> Tensor:
+        """What the attack proposes, on the CPU; of gradients of the target it is kept what they came to."""
+        problem, config = self.problem(step, rows), step.request.config
+        trace = Trace()
+        if step.direct and isinstance(problem.target, LocalTarget):
+            problem = replace(problem, target=replace(problem.target, trace=trace))
+        try:
+            return ATTACKS[config.attack].run(problem, config).cpu()
+        finally:
+            if trace.seen:
+                self.pulses.setdefault(step.request.name, []).append(trace.pulse(rows))
+
+    def would_fall(self, step: Step, rows: Tensor, record: AttackRecord) -> Tensor:
+        """Which of these samples the step would have broken, (M,); the worst cases stay as they are.
+
+        An attack that fails here has found nothing.
+        """
+        found, before = torch.zeros(len(rows), dtype=torch.bool), self.meter.totals()
+        try:
+            for part in torch.split(torch.arange(len(rows)), self.block):
+                block = rows[part]
+                z = self._proposals(step, block)
+                if self.coordinates.grid:
+                    z = fitted(self.ball.select(block), z, "nearest")
+                valid = self.ball.select(block).contains(z)
+                x = self.to_input(z, block)
+                key, goal = f"again/{step.request.name}", self.goal(block)
+                draws = scoring.CONFIRMATION_DRAWS
+                seen = self.replay(x, block, goal, phase="replay", draws=draws, key=key, clean=False)
+                found[part] = valid & (seen.rate < 0.5)
+        except Exception as error:  # as in `run`
+            self.lost(error, step.request.name)
+        finally:
+            after = self.meter.totals()
+            record.forward += after.forward - before.forward
+            record.backward += after.backward - before.backward
+        return found
 
     def _judge(self, record: AttackRecord, step: Step, rows: Tensor, z: Tensor) -> None:
         """Replay proposals on the deployed model; only points inside ball and box count."""
@@ -233,15 +280,50 @@ class Campaign(Scene):
         rows, z, ball = rows[valid], z[valid], ball.select(valid)
         if len(rows) == 0:
             return
-        x = self.to_input(z, rows)
-        seen = scoring.selected(self, self.ledger, x, rows, step.request.name)
-        fell = self.ledger.record(rows, x, ball.distances(z), seen.rate, seen.score, seen.label, step.request.name)
+        stood = self.ledger.rate[rows] >= 0.5
+        fell = self.take(rows, z, step.request.name)
         record.broken += fell
-        if self.ledger.refusals is not None:
-            self.ledger.refusals.see(rows, x, seen, self.goal(rows), self.pipeline.threshold)
         if step.blackbox:
             self.blackbox_falls += fell
-            self.blackbox_only += 0 if self.gradients_left else fell
+            if not self.gradients_left:
+                self.only[rows[stood & (self.ledger.rate[rows] < 0.5)]] = True
+
+    def take(self, rows: Tensor, z: Tensor, by: str, *, phase: Phase = "replay") -> int:
+        """Replay points z (M, ...) that lie in ball and box and keep the worst cases; returns how many samples fell.
+
+        No sample may occur twice. Where only grid points count, z is moved to the grid first, in several ways.
+        """
+        if not self.coordinates.grid:
+            return self._taken(rows, z, by, phase)
+        fell, ball = 0, self.ball.select(rows)
+        done = torch.full_like(z, torch.nan)
+        for rounding in ROUNDINGS:
+            points = fitted(ball, z, rounding)
+            new = (points != done).flatten(1).any(dim=1) & (self.ledger.rate[rows] > 0)
+            if rounding == "nearest":
+                new, done = torch.ones_like(new), points
+            if bool(new.any()):
+                fell += self._taken(rows[new], points[new], by, phase)
+        return fell
+
+    def _taken(self, rows: Tensor, z: Tensor, by: str, phase: Phase) -> int:
+        x = self.to_input(z, rows)
+        seen = scoring.selected(self, self.ledger, x, rows, by, phase=phase)
+        distance = self.ball.select(rows).distances(z)
+        fell = self.ledger.record(rows, x, distance, seen.rate, seen.score, seen.label, by)
+        if self.ledger.refusals is not None:
+            self.ledger.refusals.see(rows, x, seen, self.goal(rows), self.pipeline.threshold)
+        return fell
+
+    def lost(self, error: Exception, during: str) -> None:
+        """Nothing can go on without its device.
+
+        Raises:
+            UnfinishedError: the error says that the device was lost.
+        """
+        if _device_lost(error):
+            text = f"the device was lost during {during}: {_line(error)}; run again on a working device"
+            raise UnfinishedError(text) from error
 
     def _record(self, step: Step, status: AttackStatus, reason: str) -> AttackRecord:
         return AttackRecord(
@@ -254,14 +336,15 @@ class Campaign(Scene):
             reason=reason,
         )
 
-    def _book(self, record: AttackRecord) -> None:
+    def book(self, record: AttackRecord) -> None:
+        """Write down what an attack did, and tell the observer."""
         if record.robust_accuracy is None:
-            record.robust_accuracy = self.ledger.robust / len(self.job.x)
+            record.robust_accuracy = self.ledger.share
         self.records.append(record)
         self.observer.finished(record)
 
     def _advance(self) -> None:
-        self.observer.advanced(int(self.ledger.standing.sum()), self.ledger.robust / len(self.job.x))
+        self.observer.advanced(int(self.ledger.standing.sum()), self.ledger.share)
 
     def _check_classes(self, values: Tensor, what: str) -> None:
         bad = ((values < 0) | (values >= self.classes)).nonzero().flatten()
@@ -278,10 +361,6 @@ class Campaign(Scene):
             return known
         self.meter.count("controls", torch.zeros(1, dtype=torch.int64), forward=1)
         return self.pipeline.classifier.logits(self.seen(torch.zeros(1, dtype=torch.int64))).shape[1]
-
-
-def _is_direct(step: Step) -> bool:
-    return not isinstance(step.request.config, Transfer)
 
 
 def _device_lost(error: Exception) -> bool:

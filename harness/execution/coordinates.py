@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..grid import in_bounds
 from ..straight_through import straight_through
 
 
@@ -20,12 +21,14 @@ class Coordinates:
     scale: Tensor
     lower: Tensor
     upper: Tensor
+    grid: bool = False
+    """Whether points are rounded to the 8-bit pixel grid on their way to the model."""
 
     @classmethod
-    def of_bounds(cls, bounds: tuple[float, float], dim: int, device: str) -> "Coordinates":
+    def of_bounds(cls, bounds: tuple[float, float], dim: int, device: str, *, grid: bool = False) -> "Coordinates":
         """One range for all features."""
         low, high = (torch.full((1,) * dim, v, device=device) for v in bounds)
-        return cls(low, high - low, low, high)
+        return cls(low, high - low, low, high, grid)
 
     @classmethod
     def of_box(cls, lower: Tensor, upper: Tensor) -> "Coordinates":
@@ -49,10 +52,21 @@ class Coordinates:
 
     def to(self, device: str) -> "Coordinates":
         """The same map on a device."""
-        return Coordinates(self.offset.to(device), self.scale.to(device), self.lower.to(device), self.upper.to(device))
+        return replace(
+            self,
+            offset=self.offset.to(device),
+            scale=self.scale.to(device),
+            lower=self.lower.to(device),
+            upper=self.upper.to(device),
+        )
 
     def to_input(self, z: Tensor) -> Tensor:
-        """Model input for z (N, ...); inside the limits exactly, differentiable inside them."""
+        """Model input for z (N, ...); inside the limits exactly, differentiable inside them.
+
+        Rounding to a grid has the gradient of the identity.
+        """
+        if self.grid:
+            return straight_through(in_bounds(z.detach(), self.lower, self.upper), self.offset + self.scale * z)
         if self.identity:
             return z
         raw = self.offset + self.scale * z

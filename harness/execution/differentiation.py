@@ -81,10 +81,12 @@ def _forward(target: "LocalTarget", x: Tensor, streams: Stream, estimator: Estim
     pipeline = target.source or target.pipeline
     with torch.enable_grad():
         points = eot.fold(x.detach(), n).requires_grad_(True)
-        inputs = target.inputs(points, eot.fold(target.rows, n))
+        rows = eot.fold(target.rows, n)
+        inputs = target.inputs(points, rows)
         through = passing(estimator, target.nets)
         exact = isinstance(estimator, Exact) or getattr(estimator, "around", "") == "exact"
-        return points, pipeline.differentiable(inputs, streams, through, bpda=not exact, features=target.features)
+        decision = pipeline.differentiable(inputs, streams, through, bpda=not exact, features=target.features)
+        return points, target.headed(decision, rows)
 
 
 def _joined(target: "LocalTarget", decision: Decision, objective: Objective) -> tuple[Decision, Objective]:

@@ -9,6 +9,8 @@ from torch import Tensor
 from ..attacks.pgd import PGD
 from ..attacks.transfer import Transfer
 from ..diagnosis import Probe
+from ..diagnosis.contract.ascent import ascent as ascent_check
+from ..diagnosis.contract.gradient import gradient
 from ..gradients import AnyEstimator, BpdaIdentity
 from ..gradients.ascent import Ascent
 from ..model_info import ModelInfo
@@ -17,6 +19,7 @@ from ..request import Request
 from . import ascent, blindness
 from .campaign import Campaign
 from .probe import SAMPLES, Asker, first_line, probe_gradient
+from .revision import covered
 from .slopes import with_slopes
 
 
@@ -32,9 +35,11 @@ def first_look(campaign: Campaign, asker: Asker) -> Probe:
     return probe
 
 
-def climbs(campaign: Campaign, estimators: Sequence[AnyEstimator], *, labels_only: bool) -> tuple[Ascent, ...]:
-    """The ascent of each kind of gradient, on the same samples: right when clean, with room to move."""
-    rows = campaign.ledger.standing_rows()
+def climbs(
+    campaign: Campaign, estimators: Sequence[AnyEstimator], *, labels_only: bool, rows: Tensor | None = None
+) -> tuple[Ascent, ...]:
+    """The ascent of each kind of gradient, on the same samples (those that stand, unless given) with room to move."""
+    rows = campaign.ledger.standing_rows() if rows is None else rows
     random = campaign.pipeline.random
     rows = campaign.spread(rows[campaign.ball.eps[rows] > 0], ascent.RANDOM_SAMPLES if random else ascent.SAMPLES)
     if len(rows) == 0 or not estimators:
@@ -88,6 +93,29 @@ def _with_long_steps(campaign: Campaign, step: Step, rows: Tensor, probe: Probe)
     except Exception:  # third-party code; what fails here fails in an attack, which is a finding
         return probe
     return replace(probe, long_steps=found)
+
+
+def doubt(campaign: Campaign, probe: Probe) -> str:
+    """Why the gradients of the plan are not believed before they are used; empty where they are."""
+    found = [check(probe, campaign.pipeline.classifier.info) for check in (gradient, ascent_check)]
+    return ", ".join(finding.code for finding in found if finding.severity == "severe")
+
+
+def with_revisions(campaign: Campaign, probe: Probe) -> Probe:
+    """The probe with the gradients that were added to the plan, judged like the others on samples that are right.
+
+    They speak for the run only where they took on every sample on which the first ones were blind.
+    """
+    ran = {record.name for record in campaign.records if record.status == "ok"}
+    added = [s.gradient for s in campaign.added if s.request.name in ran and s.gradient is not None]
+    new = tuple(dict.fromkeys(gradient for gradient in added if gradient.label not in probe.used))
+    if not new or not covered(campaign):
+        return probe
+    rows = (campaign.ledger.right & (campaign.ball.eps > 0)).nonzero().squeeze(1)
+    found = climbs(campaign, new, labels_only=campaign.labels_only, rows=rows)
+    alive = [ascent.gradient for ascent in found if ascent.leads_uphill]
+    campaign.escalated = alive[0] if alive else ""
+    return replace(probe, ascents=(*probe.ascents, *found), used=(*probe.used, *alive), escalated=campaign.escalated)
 
 
 def with_accuracy(campaign: Campaign, probe: Probe) -> Probe:

@@ -26,7 +26,11 @@ class Ledger:
         self.score = torch.full((n,), float("-inf"))
         """Best score of any candidate: how close the sample came to falling."""
         self.seen = torch.zeros(n, dtype=torch.bool)
-        """Clean pass done."""
+        """Clean pass done, and taken."""
+        self.taken = torch.ones(n, dtype=torch.bool)
+        """Part of this evaluation so far; samples that are taken in later portions are as if they were not there."""
+        self.active = torch.ones(n, dtype=torch.bool)
+        """Of those, the ones that attacks are for now."""
         self.attacked = torch.zeros(n, dtype=torch.bool)
         """At least one attack has come to its end on this sample."""
         self.clean_refused = torch.full((n,), torch.nan, dtype=torch.float64)
@@ -48,8 +52,8 @@ class Ledger:
 
     @property
     def standing(self) -> Tensor:
-        """Correct when clean and not yet broken for certain, (n,)."""
-        return self.attackable & (self.rate > 0)
+        """Correct when clean and not yet broken for certain, of those that attacks are for now, (n,)."""
+        return self.active & self.attackable & (self.rate > 0)
 
     @property
     def robust(self) -> float:
@@ -57,14 +61,25 @@ class Ledger:
         return float(torch.where(self.attackable, self.rate, torch.zeros_like(self.rate)).sum())
 
     @property
+    def share(self) -> float:
+        """`robust` among the samples that attacks are for now, as a share of them."""
+        held = torch.where(self.attackable & self.active, self.rate, torch.zeros_like(self.rate))
+        return float(held.sum()) / max(1, int(self.active.sum()))
+
+    @property
     def unknown(self) -> Tensor:
         """Never judged, or right when clean and never attacked: no evidence of anything, (n,)."""
-        return ~self.seen | (self.attackable & ~self.attacked)
+        return self.taken & (~self.seen | (self.attackable & ~self.attacked))
+
+    @property
+    def known(self) -> Tensor:
+        """Taken, and not unknown, (n,)."""
+        return self.taken & ~self.unknown
 
     @property
     def rates(self) -> Tensor:
         """How often each sample of which something is known is right on its worst case, in order."""
-        return torch.where(self.attackable, self.rate, torch.zeros_like(self.rate))[~self.unknown]
+        return torch.where(self.attackable, self.rate, torch.zeros_like(self.rate))[self.known]
 
     @property
     def proven(self) -> float:
@@ -105,6 +120,7 @@ class Ledger:
         Where no attack moved a sample to a worse place, the clean sample is its worst case.
         """
         moved = torch.tensor([by is not None for by in self.by], dtype=torch.bool) & (self.distance > 0)
-        self.rate[~moved], self.prediction[~moved] = self.clean_rate[~moved], self.clean_prediction[~moved]
-        self.by = [by if here else None for by, here in zip(self.by, moved.tolist(), strict=True)]
-        return (self.attackable & moved).nonzero().squeeze(1)
+        still = self.active & ~moved
+        self.rate[still], self.prediction[still] = self.clean_rate[still], self.clean_prediction[still]
+        self.by = [None if here else by for by, here in zip(self.by, still.tolist(), strict=True)]
+        return (self.active & self.attackable & moved).nonzero().squeeze(1)

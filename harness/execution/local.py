@@ -1,6 +1,7 @@
 """The target on this machine: cuts questions into batches, counts their passes, folds random draws into the batch."""
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,15 @@ from . import differentiation, questioning
 from .coordinates import Coordinates
 from .generation import LocalGenerator, generative_stage
 from .meter import Meter
+from .trace import Trace
+
+
+class Head(Protocol):
+    """Another question put to the same model: turns its answers about samples into answers of a planted problem."""
+
+    def __call__(self, decision: Decision, rows: Tensor) -> Decision:
+        """The decision (M, ...) about the samples at positions `rows` (M,), differentiable."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,10 @@ class LocalTarget:
     """Whether gradients are asked for with the twin's features."""
     slack: float = 0.0
     """How much twin and deployed model may differ, in logits."""
+    head: Head | None = None
+    """What is asked instead of the model's own answer; the pipeline then has to be one without a draw."""
+    trace: Trace | None = None
+    """Where gradient questions are written down."""
 
     @property
     def random(self) -> bool:
@@ -84,6 +98,7 @@ class LocalTarget:
                 if draws > 1:
                     vote = Rule("majority", draws)
                     answer = vote.combine(answer, draws) if self.votes else average(answer, draws, known=True)
+                answer = self.headed(answer, rows)
             answers.append(answer)
         if not answers:
             return Decision(torch.empty(0, self.classes, device=x.device))
@@ -102,9 +117,17 @@ class LocalTarget:
             piece = torch.arange(start, min(start + size, len(x)), device=x.device)
             part = self.select(piece)
             answers.append(part._answer(x[piece], objective.select(piece), step, self.estimator))
-        if len(answers) == 1:
-            return answers[0]
-        return Answer(*(torch.cat([getattr(a, f) for a in answers]) for f in ("loss", "gradient", "score", "broken")))
+        joined = answers[0]
+        if len(answers) > 1:
+            parts = ("loss", "gradient", "score", "broken")
+            joined = Answer(*(torch.cat([getattr(answer, part) for answer in answers]) for part in parts))
+        if self.trace is not None:
+            self.trace.see(self.rows, joined)
+        return joined
+
+    def headed(self, decision: Decision, rows: Tensor) -> Decision:
+        """The answer to what is asked of the samples at `rows` (M,)."""
+        return decision if self.head is None else self.head(decision, rows)
 
     def generator(self) -> LocalGenerator:
         """The first stage that declares a generator.

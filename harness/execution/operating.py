@@ -124,6 +124,7 @@ def _attacked(
 def _at(campaign: Campaign, threshold: float, name: str, *, number: bool = True) -> Campaign:
     ledger = Ledger(campaign.job.x)
     ledger.refusals = campaign.ledger.refusals
+    ledger.taken, ledger.active = campaign.ledger.taken, campaign.ledger.active
     there = replace(
         campaign,
         pipeline=replace(campaign.pipeline, threshold=threshold),
@@ -132,7 +133,11 @@ def _at(campaign: Campaign, threshold: float, name: str, *, number: bool = True)
         points=[],
         observer=Aside(campaign.observer, name, number),
         blackbox_falls=0,
-        blackbox_only=0,
+        only=torch.zeros_like(campaign.only),
+        revising=False,
+        added=[],
+        adding=[],
+        pulses={},
         scored=False,
     )
     there.__dict__["trained"] = campaign.trained
@@ -165,7 +170,7 @@ def _shared_back(campaign: Campaign, every: Sequence[Campaign]) -> None:
         attempted, fell = offer(giver, campaign, SHARED)
         record.attempted, record.broken = record.attempted + attempted, record.broken + fell
     if record.broken:
-        record.robust_accuracy = campaign.ledger.robust / len(campaign.job.x)
+        record.robust_accuracy = campaign.ledger.share
         campaign.records.append(record)
         campaign.observer.finished(record)
 

@@ -11,6 +11,7 @@ from ..classifier import Classifier, Forward, GradientKind
 from ..decision import Decision
 from ..diagnosis import DIFFERENCE, Probe
 from ..model_info import ModelInfo
+from ..randomness import Stream
 from .answers import apart, comparable, difference
 from .meter import Meter
 from .rejection_parity import logits_twin, with_rejection_parity
@@ -18,6 +19,9 @@ from .rejection_parity import logits_twin, with_rejection_parity
 DRAWS = 32
 """Answers of each side whose means are compared."""
 RANDOM_SAMPLES = 8
+NEAR_SAMPLES = 8
+DARKEST = 0.8
+"""Share of its value that a feature keeps at least, at points near the samples; the same pattern for all of them."""
 ERRORS = 5.0
 """Standard errors that chance may put between two means of one sample and class."""
 _ALARM = 1e-3
@@ -73,6 +77,25 @@ def _with_logits(
     for twin in answered:
         assert twin.answer is not None
         probe = _worse(probe, _answer_by_answer(probe, info, twin.answer, deployed))
+    return _off_the_samples(probe, classifier, [twin.forward for twin in answered], x[:NEAR_SAMPLES], meter, rows)
+
+
+def _off_the_samples(
+    probe: Probe, classifier: Classifier, twins: list[Forward], x: Tensor, meter: Meter, rows: Tensor
+) -> Probe:
+    """The same at points that no clean sample is: attacks ask there, and a model may be another one there."""
+    shade = Stream.create(0, "parity", torch.zeros(1, dtype=torch.int64, device=x.device))
+    low = classifier.info.bounds[0]
+    near = low + (x - low) * shade.uniform(0, tuple(x.shape[1:]), DARKEST, 1.0).to(x)
+    meter.count("controls", rows[:NEAR_SAMPLES], forward=1 + len(twins))
+    try:
+        with torch.no_grad():
+            deployed = classifier.logits(near).float().cpu()
+        answers = [_with_gradients(forward, near).detach().float().cpu() for forward in twins]
+    except Exception as error:  # as in `_twin`
+        return replace(probe, twin_error=f"one of the two fails near the samples ({str(error).partition(chr(10))[0]})")
+    for answer in answers:
+        probe = _worse(probe, _answer_by_answer(probe, classifier.info, answer, deployed))
     return probe
 
 

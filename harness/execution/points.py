@@ -10,7 +10,7 @@ from .campaign import Campaign
 def as_point(campaign: Campaign, *, share: float | None = None, held_out: float | None = None) -> OperatingPoint:
     """What the campaign found at its threshold; `held_out` is the share of held-out samples that it rejects."""
     ledger, n = campaign.ledger, len(campaign.job.x)
-    unknown, unseen = int(ledger.unknown.sum()), int((~ledger.seen).sum())
+    unknown, unseen = int(ledger.unknown.sum()), int((ledger.taken & ~ledger.seen).sum())
     return OperatingPoint(
         share=share,
         threshold=campaign.pipeline.threshold,

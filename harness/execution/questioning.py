@@ -11,6 +11,7 @@ from ..decision import Objective
 from ..gradients import eot
 from ..gradients.questions import estimate, resolve_size
 from ..gradients.spec import EstimatorConfig
+from ..grid import LEVELS
 from ..randomness import Stream
 from ..rule import average
 from ..stage import quantum
@@ -46,7 +47,8 @@ def asked(target: "LocalTarget", objective: Objective, stream: Stream, points: T
 
 def coarsest(target: "LocalTarget") -> float:
     """The smallest change of a feature, in attack space, that every stage notices for certain."""
-    return max([target.pipeline.classifier.info.quantum, *(quantum(stage) for stage in target.pipeline.stages)])
+    grid = 1 / LEVELS if target.coordinates.grid else 0.0
+    return max([grid, target.pipeline.classifier.info.quantum, *(quantum(stage) for stage in target.pipeline.stages)])
 
 
 def _asked(target: "LocalTarget", points: Tensor, objective: Objective, stream: Stream) -> Answer:
@@ -62,7 +64,7 @@ def _asked(target: "LocalTarget", points: Tensor, objective: Objective, stream: 
         target.meter.count(target.phase, rows, forward=n)
         with torch.no_grad():
             inputs = eot.fold(target.inputs(flat[start : start + height], rows), n)
-            decision = target.pipeline.once(inputs, stream.select(mine).fold(n))
+            decision = target.headed(target.pipeline.once(inputs, stream.select(mine).fold(n)), eot.fold(rows, n))
             if target.pipeline.rule.kind != "single":
                 decision, folded = average(decision, n, known=True), objective.select(mine)
             else:

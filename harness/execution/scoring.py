@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ..results import Phase
 from .ledger import CLEAN, Ledger
 from .replay import Replayed
 from .scene import Scene
@@ -33,18 +34,18 @@ def clean(scene: Scene, rows: Tensor) -> tuple[Replayed, Tensor]:
     return seen, rival.rate.clamp(min=1 / CONFIRMATION_DRAWS)
 
 
-def selected(scene: Scene, ledger: Ledger, x: Tensor, rows: Tensor, name: str) -> Replayed:
+def selected(scene: Scene, ledger: Ledger, x: Tensor, rows: Tensor, name: str, *, phase: Phase = "replay") -> Replayed:
     """Candidates x (N, ...) of the attack `name`; those that may replace the worst case are asked again on other draws.
 
     The luckiest of many candidates is not the worst case, and would keep out the ones that come after it.
     """
     goal = scene.goal(rows)
-    seen = scene.replay(x, rows, goal, phase="replay", draws=SELECTION_DRAWS, key=f"select/{name}", clean=False)
+    seen = scene.replay(x, rows, goal, phase=phase, draws=SELECTION_DRAWS, key=f"select/{name}", clean=False)
     near = (seen.rate <= ledger.rate[rows] + NEAR).nonzero().squeeze(1)
     if not scene.pipeline.random or len(near) == 0:
         return seen
     key, goal = f"confirm/{name}", goal.select(near)
-    again = scene.replay(x[near], rows[near], goal, phase="replay", draws=CONFIRMATION_DRAWS, key=key, clean=False)
+    again = scene.replay(x[near], rows[near], goal, phase=phase, draws=CONFIRMATION_DRAWS, key=key, clean=False)
     seen.rate[near], seen.score[near], seen.label[near] = again.rate, again.score, again.label
     return seen
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..classifier import Classifier, DoubleTwin, Forward
 from ..diagnosis import Probe
-from ..diagnosis.contract.gradient import COARSE_SLOPE, SLOPE
+from ..diagnosis.limits import COARSE_SLOPE, limit
 from ..randomness import Stream
 from .coordinates import Coordinates
 from .differences import Slopes, coarse, fine, slope_along
@@ -64,18 +64,18 @@ def with_slopes(
         found, why = _in_double(classifier, question, random=probe.random)
     except Exception as error:  # third-party code, in a number format that it was not made for
         found, why = None, f"the model does not run in float64 ({first_line(error)})"
-    limit = SLOPE
+    largest = limit("WRONG_GRADIENT").threshold
     if found is None and not probe.random:
-        found, why, limit = *_in_single(classifier, question, why), COARSE_SLOPE
+        found, why, largest = *_in_single(classifier, question, why), COARSE_SLOPE
     if found is None:
         return replace(probe, slopes_unchecked=why)
     known = ~found.error.isnan()
-    suspects = known & (found.error > limit) & ~found.flat
+    suspects = known & (found.error > largest) & ~found.flat
     return replace(
         probe,
         slope_errors=tuple(found.error[known].tolist()),
         slopes_unchecked="" if bool(known.any()) else why,
-        slope_limit=limit,
+        slope_limit=largest,
         unexplained=_unexplained(classifier, question, suspects),
     )
 
@@ -147,5 +147,5 @@ def _unexplained(classifier: Classifier, question: _Question, suspects: Tensor) 
     if exact is None or again is None or soft is None:
         return 0
     # Two gradients of a random model differ by chance.
-    chance = 2 * (exact - again).abs() + SLOPE * torch.maximum(exact.abs(), soft.abs())
+    chance = 2 * (exact - again).abs() + limit("WRONG_GRADIENT").threshold * torch.maximum(exact.abs(), soft.abs())
     return int((suspects.to(exact.device) & ((soft - exact).abs() <= chance)).sum())

@@ -4,41 +4,48 @@ from collections.abc import Sequence
 from statistics import median
 
 from ..pipeline import Pipeline
-from ..stage import Unrollable
+from ..policy import Row, first
+from ..traits import in_the_way, traits
 from .ascent import Ascent
-from .estimators import AnyEstimator, Bpda, BpdaIdentity, Exact, Unrolled
+from .estimators import AnyEstimator, Bpda, BpdaIdentity, Exact, Smoothed, Unrolled
+from .fitting import misfit
 
 TIE = 0.05
 """Rises this close, relative to the larger one, are equal; the kind that comes first is then the better founded one."""
 _NOTHING = 1e-4
 """A rise below this share of the median one is none."""
+_KINDS: dict[str, AnyEstimator] = {
+    "exact": Exact(),
+    "bpda": Bpda(),
+    "bpda-identity": BpdaIdentity(),
+    "unrolled": Unrolled(),
+    "smoothed": Smoothed(),
+}
 
 
 def candidates(pipeline: Pipeline) -> tuple[AnyEstimator, ...]:
     """The kinds worth trying, first choice first; none where there is no gradient."""
-    if pipeline.no_gradient:
+    row = None if pipeline.no_gradient else _row(pipeline)
+    if row is None or not isinstance(row.value, tuple):
         return ()
-    kinds = {stage.surrogate.kind for stage in pipeline.stages}
-    steps = (Unrolled(),) if any(isinstance(stage, Unrollable) for stage in pipeline.stages) else ()
-    if "opaque" in kinds or kinds == {"identity"}:
-        return (BpdaIdentity(), *steps)
-    if kinds - {"exact"}:
-        return (Bpda(), *steps)
-    return (Exact(), Bpda()) if pipeline.classifier.info.obstacles else (Exact(),)
+    tried: list[AnyEstimator] = [_KINDS[kind] for kind in row.value]
+    return tuple(estimator for estimator in tried if not misfit(estimator, pipeline))
 
 
 def automatic(pipeline: Pipeline, ascents: Sequence[Ascent]) -> tuple[AnyEstimator, str]:
     """The kind to use, and why, for a pipeline that has a gradient."""
-    tried = candidates(pipeline)
+    tried, row = candidates(pipeline), _row(pipeline)
     if len(tried) > 1:
         return _climbed(pipeline, tried, ascents)
-    opaque = [s for s in pipeline.stages if s.surrogate.kind == "opaque"]
-    if opaque:
-        return tried[0], f"{opaque[0].label} declares no surrogate, so the identity is tried"
-    inexact = [s for s in pipeline.stages if s.surrogate.kind != "exact"]
-    if inexact:
-        return tried[0], f"{inexact[0].label}: {inexact[0].surrogate.reason}"
-    return tried[0], "differentiable end to end"
+    stage = in_the_way(pipeline)
+    named = {"stage": "", "why": ""} if stage is None else {"stage": stage.label, "why": stage.surrogate.reason}
+    return tried[0], row.reason.format(names=_obstacles(pipeline), **named)
+
+
+def _row(pipeline: Pipeline) -> Row:
+    row = first("gradient", "climbing", traits(pipeline))
+    assert row is not None
+    return row
 
 
 def _climbed(
@@ -54,7 +61,8 @@ def _climbed(
     best = tried[0]
     for other in tried[1:]:
         one, incumbent = found[other.label], found[best.label]
-        least = TIE if pipeline.random else 0.0
+        # What asks twenty times as much has to be clearly better.
+        least = TIE if pipeline.random or other.neighbours > 1 else 0.0
         better = not one.error and _advantage(one, incumbent) > least
         if better or (incumbent.error and not one.error):
             best = other

@@ -50,7 +50,7 @@ def everything() -> Suite:
 
 def run(model: Any, x: Tensor, y: Tensor, *attacks: dict[str, Any], **more: Any) -> Result:
     chosen = Suite.model_validate({"name": "tiny", "attacks": list(attacks)}) if attacks else everything()
-    return robcheck.evaluate(model, x, y, **{"suite": chosen, "device": "cpu", **more})
+    return robcheck.evaluate(model, x, y, **{"suite": chosen, "device": "cpu", "controls": "none", **more})
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from robcheck.harness.attacks.transfer import Transfer
 from robcheck.harness.defenses import Jpeg, ResizePad
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.pipeline import Pipeline, Surrogate
-from robcheck.harness.planner import DEFAULT_DRAWS, QUERY_DRAWS, UNKEYED_DRAWS, plan
+from robcheck.harness.planner import plan
 from robcheck.harness.request import Request
 from robcheck.harness.rule import Rule
+
+DEFAULT_DRAWS, QUERY_DRAWS, UNKEYED_DRAWS = 20, 5, 16
 
 
 class Model:

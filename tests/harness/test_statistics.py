@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from robcheck.harness.statistics import bootstrap, clopper_pearson, expectation, majority, worst_of
+from robcheck.harness.statistics import bootstrap, clopper_pearson, expectation, holm, majority, mcnemar, worst_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,6 +55,41 @@ def test_fractions_lie_between_whole_numbers(n: int, share: float) -> None:
 def test_what_is_no_proportion(k: float, n: int) -> None:
     with pytest.raises(ValueError, match="no proportion"):
         clopper_pearson(k, n)
+
+
+def test_mcnemar_on_the_approval_of_a_president() -> None:
+    """Agresti, Categorical Data Analysis: 794 approve twice, 570 never, 150 no longer, 86 newly; z^2 = 17.36 there."""
+    assert mcnemar(150, 86) == mcnemar(86, 150) == pytest.approx(stats.binomtest(86, 236).pvalue)
+    assert mcnemar(150, 86) == pytest.approx(3.716e-05, rel=1e-3)
+    assert stats.chi2.isf(mcnemar(150, 86), 1) == pytest.approx(17.36, abs=0.5)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0), (0, 1), (0, 5), (1, 7), (6, 6), (3, 4)])
+def test_mcnemar_by_all_ways_to_fall(one: int, other: int) -> None:
+    n = one + other
+    as_far = sum(abs(2 * sum(way) - n) >= abs(one - other) for way in itertools.product((0, 1), repeat=n))
+    assert mcnemar(one, other) == pytest.approx(as_far / 2**n)
+    with pytest.raises(ValueError, match="no counts"):
+        mcnemar(-1, other)
+
+
+def test_holm_on_a_worked_example() -> None:
+    """The four p-values of the usual textbook example; at 5 % only the two smallest are rejected."""
+    found = holm({"H1": 0.01, "H2": 0.04, "H3": 0.03, "H4": 0.005})
+    assert found == pytest.approx({"H1": 0.03, "H2": 0.06, "H3": 0.06, "H4": 0.02})
+    assert holm({}) == {}
+    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+
+@settings(max_examples=50, deadline=None)
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.5))
+def test_holm_rejects_what_the_procedure_rejects(p: list[float], level: float) -> None:
+    """Step down through the sorted values until one exceeds level / (those that are left)."""
+    rejected, left = set(), sorted(range(len(p)), key=lambda i: p[i])
+    while left and p[left[0]] * len(left) <= level:
+        rejected.add(left.pop(0))
+    adjusted = holm({str(i): value for i, value in enumerate(p)})
+    assert {i for i in range(len(p)) if adjusted[str(i)] <= level} == rejected
 
 
 def brute_worst(tries: int, right: int, draws: int) -> float:

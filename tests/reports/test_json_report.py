@@ -58,13 +58,14 @@ def test_one_record_is_one_line(make_result):
         (b"<html>", "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b'{"schema_version": 1, "seconds": NaN}', "is not JSON"),
+        (b'{"schema_version": 2, "seconds": NaN}', "is not JSON"),
         (b"[1]", "is not a robcheck result"),
         (b'{"version": 1}', "is not a robcheck result"),
         (b'{"schema_version": true}', "is not a robcheck result"),
         (b'{"schema_version": 99}', "update robcheck"),
         (b'{"schema_version": 0}', "evaluate again"),
-        (b'{"schema_version": 1}', "is not a whole robcheck result, at verdict"),
+        (b'{"schema_version": 1}', "has schema version 1, this robcheck reads 2; evaluate again"),
+        (b'{"schema_version": 2}', "is not a whole robcheck result, at verdict"),
     ],
 )
 def test_anything_else_is_one_sentence(tmp_path, content, words):

@@ -4,7 +4,9 @@ from xml.etree import ElementTree
 import pytest
 from junitparser import JUnitXml
 
+from robcheck.harness.results import Finding, Gate, GatePart, RegressionRecord, SequentialRecord, Waiver
 from robcheck.reports import render_junit
+from robcheck.reports.caveat import SAMPLING, UPPER_BOUND
 
 
 def _suite(result):
@@ -19,9 +21,10 @@ def _kinds(result):
 
 def test_one_suite_with_the_gate_and_every_attack(make_result):
     suite = _suite(make_result())
-    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (6, 1, 2, 1)
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 1, 3, 1)
     assert _kinds(make_result()) == {
         "robust accuracy": ["Failure"],
+        "MASKED": ["Error"],
         "apgd-ce": [],
         "square": [],
         "transfer": ["Skipped"],
@@ -64,4 +67,62 @@ def test_hostile_text_stays_well_formed(make_result):
 
 
 def test_no_attacks_is_one_case(make_result):
-    assert list(_kinds(make_result(attacks=[]))) == ["robust accuracy"]
+    assert list(_kinds(make_result(attacks=[], findings=[]))) == ["robust accuracy"]
+
+
+def test_every_part_of_the_gate_is_a_case(make_result):
+    parts = [
+        GatePart(name="robust accuracy", state="holds", text="It holds."),
+        GatePart(name="regression", state="fails", text="It is a loss."),
+    ]
+    cases = {case.name: case for case in _suite(make_result(gate_parts=parts, findings=[], attacks=[]))}
+    assert list(cases) == ["robust accuracy", "regression"]
+    assert [type(entry).__name__ for entry in cases["regression"].result] == ["Failure"]
+    assert cases["regression"].result[0].message == "It is a loss."
+    parts[1].state = "open"
+    assert _kinds(make_result(gate_parts=parts))["regression"] == ["Error"]
+    parts[1].state = "holds"
+    assert _kinds(make_result(gate_parts=parts))["regression"] == []
+
+
+def test_a_waived_finding_is_no_error_and_is_seen(make_result):
+    finding = Finding(code="MASKED", severity="severe", message="Masked.", waived="we know (until 2027-01-01)")
+    waiver = Waiver(code="MASKED", reason="we know", expires="2027-01-01", status="applied")
+    suite = _suite(make_result(findings=[finding], waivers=[waiver], attacks=[]))
+    cases = {case.name: case for case in suite}
+    (skipped,) = cases["MASKED"].result
+    assert (type(skipped).__name__, skipped.message) == ("Skipped", "waived: we know (until 2027-01-01)")
+    assert {p.name: p.value for p in suite.properties()}["waiver_MASKED"] == "applied, until 2027-01-01: we know"
+
+
+def test_the_change_and_the_looks_are_properties(make_result):
+    change = RegressionRecord(
+        baseline="old",
+        samples=20,
+        before=0.5,
+        after=0.4,
+        only_before=2,
+        only_after=0,
+        p=0.5,
+        interval=(-0.3, 0.1),
+        change=(-0.1, -0.1),
+    )
+    looks = SequentialRecord(method="a martingale", looked=[8, 20], of=40, decided=True)
+    suite = _suite(make_result(regression=change, sequential=looks, gate=Gate(max_regression=0.02)))
+    properties = {p.name: p.value for p in suite.properties()}
+    assert properties["baseline_robust_accuracy"] == "0.5"
+    assert (properties["change_low"], properties["change_high"]) == ("-0.3", "0.1")
+    assert (properties["max_regression"], properties["samples_taken"]) == ("0.02", "20")
+
+
+def test_the_gate_case_says_what_the_interval_speaks_of(make_result):
+    for changes, name in (
+        ({}, "Clopper-Pearson"),
+        ({"stochastic": True}, "a bootstrap over samples"),
+        ({"sequential": SequentialRecord(method="a martingale", looked=[8], of=40, decided=True)}, "a martingale"),
+    ):
+        cases = {case.name: case for case in _suite(make_result(verdict="PASS", **changes))}
+        said = cases["robust accuracy"].system_out
+        assert UPPER_BOUND in said
+        assert SAMPLING in said
+        assert said.endswith(f"It is {name}.")

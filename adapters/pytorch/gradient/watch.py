@@ -29,6 +29,8 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: dict[str, str] = {}
         self.last = ""
         """The last operation on the way that changed a value."""
+        self.tasks: set[int] = set()
+        """The backward passes that the module made while it answered."""
         self._made: dict[int, str] = {}
         self._seen: dict[int, object] = {}
         self._ranked: dict[int, str] = {}
@@ -56,6 +58,9 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operation as it is and look at what went in and came out."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        # The engine numbers its runs, whoever started them; outside of one it says -1.
+        if (task := torch._C._current_graph_task_id()) >= 0:
+            self.tasks.add(task)
         tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         followed = [value for value in tensors if _key(value) in self._seen]
         schema = func._schema

@@ -25,10 +25,28 @@ CONTRACT: tuple[Callable[[Probe, ModelInfo], Finding], ...] = (
     ascent,
 )
 
+CODES: dict[str, Callable[[Probe, ModelInfo], Finding]] = {
+    "NAN_OUTPUT": finite_output,
+    "INFINITE_OUTPUT": finite_output,
+    "OUTPUT_KIND": output_kind,
+    "SCORES_ARE_NO_LOGITS": output_kind,
+    "LABELS_ONLY": output_kind,
+    "ACCURACY_TOO_LOW": accuracy,
+    "NONDETERMINISTIC": determinism,
+    "BATCH_DEPENDENT": batch_independence,
+    "TWIN_PARITY": parity,
+    "NO_GRADIENT": gradient,
+    "GRADIENT_FAILS": gradient,
+    "ZERO_GRADIENT": gradient,
+    "WRONG_GRADIENT": gradient,
+    "NOT_ASCENDING": ascent,
+}
+"""Which of them raises what, where something is wrong."""
+
 
 def examine(probe: Probe, info: ModelInfo) -> list[Finding]:
     """Every check of the contract, in order, whatever it says."""
     return [check(probe, info) for check in CONTRACT]
 
 
-__all__ = ["CONTRACT", "examine"]
+__all__ = ["CODES", "CONTRACT", "examine"]

@@ -1,8 +1,9 @@
 """Does the gradient lead uphill on the model that is deployed?"""
 
-from ...gradients.ascent import ASCENDING, Ascent
+from ...gradients.ascent import Ascent
 from ...model_info import ModelInfo
 from ...results import Finding
+from ..limits import limit
 from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
 
@@ -12,7 +13,7 @@ def ascent(probe: Probe, info: ModelInfo) -> Finding:
     tried = [a for a in probe.ascents if a.gradient in probe.used] or list(probe.ascents)
     if not tried:
         return unchecked("ASCENT", _reason(probe))
-    best = max(tried, key=lambda a: (not a.error, a.ascended, a.rise))
+    best = max(tried, key=lambda a: (not a.error, a.ascended / max(a.samples, 1), a.rise))
     if best.error:
         return _finding(best, f"Ten steps along the gradient could not be made: {best.error.rstrip('.')}.", info)
     if best.samples == 0:
@@ -35,15 +36,15 @@ def _reason(probe: Probe) -> str:
 
 
 def _finding(best: Ascent, message: str, info: ModelInfo) -> Finding:
-    share = best.ascended / max(best.samples, 1)
+    share, allowed = best.ascended / max(best.samples, 1), limit("NOT_ASCENDING")
     if best.leads_uphill:
-        return Finding(code="ASCENT", severity="ok", message=message, measured=share, threshold=ASCENDING)
+        return Finding(code="ASCENT", severity="ok", message=message, measured=share, threshold=allowed.threshold)
     names = f" ({', '.join(info.obstacles)})" if info.obstacles else ""
     return Finding(
         code="NOT_ASCENDING",
-        severity="severe",
+        severity=allowed.severity,
         message=message,
         measured=share,
-        threshold=ASCENDING,
+        threshold=allowed.threshold,
         remedy=f"Gradient attacks are no better than noise: look for masking or a wrong stand-in{names}.",
     )

@@ -2,11 +2,9 @@
 
 from ...model_info import ModelInfo
 from ...results import Finding
-from ..records import DIFFERENCE, Probe
+from ..limits import HALF_PRECISION, limit
+from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
-
-HALF = 5e-3
-"""What half precision may round away; scales that are taken from the whole batch would hide behind more."""
 
 
 def batch_independence(probe: Probe, info: ModelInfo) -> Finding:
@@ -16,7 +14,8 @@ def batch_independence(probe: Probe, info: ModelInfo) -> Finding:
     if probe.random:
         # Two draws differ, whoever draws them.
         return unchecked("BATCH_INDEPENDENCE", "the model is random, so two batches differ anyway")
-    threshold = max(DIFFERENCE, min(info.twin.tolerance, HALF))
+    allowed = limit("BATCH_DEPENDENT")
+    threshold = max(allowed.threshold, min(info.twin.tolerance, HALF_PRECISION))
     if probe.batch_difference <= threshold:
         return Finding(
             code="BATCH_INDEPENDENCE",
@@ -27,7 +26,7 @@ def batch_independence(probe: Probe, info: ModelInfo) -> Finding:
         )
     return Finding(
         code="BATCH_DEPENDENT",
-        severity="severe",
+        severity=allowed.severity,
         message="The answer to a sample depends on the other samples of its batch.",
         measured=probe.batch_difference,
         threshold=threshold,

@@ -2,6 +2,7 @@
 
 from ...model_info import ModelInfo
 from ...results import Finding
+from ..limits import limit
 from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
 
@@ -13,7 +14,7 @@ def finite_output(probe: Probe, info: ModelInfo) -> Finding:
     if probe.nan_outputs:
         return Finding(
             code="NAN_OUTPUT",
-            severity="severe",
+            severity=limit("NAN_OUTPUT").severity,
             message=f"The model answers with NaN on {probe.nan_outputs} of {probe.samples} clean samples"
             f"{', rejection scores included' if info.rejection else ''}.",
             measured=probe.nan_outputs,
@@ -24,7 +25,7 @@ def finite_output(probe: Probe, info: ModelInfo) -> Finding:
     if probe.infinite_outputs:
         return Finding(
             code="INFINITE_OUTPUT",
-            severity="warning",
+            severity=limit("INFINITE_OUTPUT").severity,
             message=f"The model gives infinite scores on {probe.infinite_outputs} of {probe.samples} clean samples.",
             measured=probe.infinite_outputs,
             threshold=0,

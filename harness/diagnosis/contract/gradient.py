@@ -2,39 +2,43 @@
 
 from ...model_info import ModelInfo
 from ...results import Finding, Severity
-from ..records import ALIKE, BLIND, LongSteps, Probe
+from ..limits import ALIKE, BLIND, RIGHT_SLOPES, limit
+from ..records import LongSteps, Probe
 from .unchecked import NOT_ASKED, unchecked
-
-DEAD = 0.1
-"""Share of samples. AutoAttack flags a single one; honest ReLU nets have a few dead points at random starts."""
-SLOPE = 0.01
-"""Relative error of a directional derivative in float64, at the best of several steps."""
-COARSE_SLOPE = 0.2
-"""The same in float32, for models that do not run in float64."""
-SHARE = 0.9
-"""Share of samples whose slope has to be right: a sample may sit on a kink."""
 
 _LOOK = "Look for a backward pass or a hook of its own, a detach or a rounding in the model."
 
 
 def gradient(probe: Probe, info: ModelInfo) -> Finding:
-    """No gradient, one that fails, one that is zero, one that is not the slope; the first of these that holds."""
+    """No gradient, one that fails, one that is zero, one that is not the slope; the first of these that holds.
+
+    Where the run went on with a gradient that leads uphill, it no longer rests on one that is dead. A wrong one is
+    another matter: a backward pass that lies was made by somebody, and answers alone are a weaker attack.
+    """
+    found = _found(probe, info)
+    if found.severity != "severe" or not probe.escalated or found.code != "ZERO_GRADIENT":
+        return found
+    remedy = f"Attacks went on with {probe.escalated}, which leads uphill."
+    return found.model_copy(update={"severity": "warning", "remedy": remedy})
+
+
+def _found(probe: Probe, info: ModelInfo) -> Finding:
     if why := probe.no_gradient or probe.cut_gradient:
         message = f"There is no gradient, so only black-box attacks can run: {why.rstrip('.')}."
         remedy = "Give the original PyTorch module, or export the model with operators that have a gradient."
-        return Finding(code="NO_GRADIENT", severity="severe", message=message, remedy=remedy)
+        return Finding(code="NO_GRADIENT", severity=limit("NO_GRADIENT").severity, message=message, remedy=remedy)
     if probe.cut_rejection:
         message = "No gradient leads from the rejection score to the input, so attacks cannot steer past the detector."
         remedy = "Look for a no_grad, a detach or numpy between input and score."
-        return Finding(code="NO_GRADIENT", severity="severe", message=message, remedy=remedy)
+        return Finding(code="NO_GRADIENT", severity=limit("NO_GRADIENT").severity, message=message, remedy=remedy)
     if probe.gradient_error:
         return Finding(
             code="GRADIENT_FAILS",
-            severity="severe",
+            severity=limit("GRADIENT_FAILS").severity,
             message=f"Asking for a gradient failed: {probe.gradient_error.rstrip('.')}.",
             remedy="Look at `robcheck inspect`; without gradients only black-box attacks run.",
         )
-    if probe.dead_gradients > DEAD * probe.gradient_samples:
+    if probe.dead_gradients > limit("ZERO_GRADIENT").threshold * probe.gradient_samples:
         return _dead(probe)
     if probe.long_steps is not None and not probe.long_steps.agrees:
         return _blind(probe.long_steps)
@@ -45,14 +49,15 @@ def gradient(probe: Probe, info: ModelInfo) -> Finding:
 
 
 def _dead(probe: Probe) -> Finding:
-    share = probe.dead_gradients / probe.gradient_samples
+    share, allowed = probe.dead_gradients / probe.gradient_samples, limit("ZERO_GRADIENT")
+    many = share > allowed.threshold
     return Finding(
         code="ZERO_GRADIENT",
-        severity="severe" if share > DEAD else "warning",
+        severity=allowed.severity if many else allowed.milder,
         message=f"The gradient is zero or not finite on {share:.0%} of the samples, so gradient attacks are blind"
-        f"{'' if share > DEAD else ' there, unless another step finds one'}.",
+        f"{'' if many else ' there, unless another step finds one'}.",
         measured=share,
-        threshold=DEAD,
+        threshold=allowed.threshold,
         remedy="Choose a gradient that gets around the obstacle (gradient: bpda or bpda-identity).",
     )
 
@@ -66,7 +71,7 @@ def _blind(found: LongSteps) -> Finding:
         measured, threshold = found.blind, BLIND
     return Finding(
         code="WRONG_GRADIENT",
-        severity="severe",
+        severity=limit("WRONG_GRADIENT").severity,
         message=f"{said}.",
         measured=measured,
         threshold=threshold,
@@ -84,31 +89,31 @@ def _unchecked(probe: Probe) -> Finding:
 
 
 def _slopes(probe: Probe, info: ModelInfo) -> Finding:
-    errors, limit = sorted(probe.slope_errors), probe.slope_limit
-    right = sum(error <= limit for error in errors)
+    errors, largest = sorted(probe.slope_errors), probe.slope_limit
+    right = sum(error <= largest for error in errors)
     # The error that the required share of the samples stays below.
-    worst = errors[-int((1 - SHARE) * len(errors)) - 1]
-    digits = "64" if limit == SLOPE else "32"
+    worst = errors[-int((1 - RIGHT_SLOPES) * len(errors)) - 1]
+    digits = "64" if largest == limit("WRONG_GRADIENT").threshold else "32"
     said = f"In float{digits} the gradient is the slope between two points on {right} of {len(errors)} samples"
-    if right >= SHARE * len(errors):
-        return Finding(code="GRADIENT", severity="ok", message=f"{said}.", measured=worst, threshold=limit)
+    if right >= RIGHT_SLOPES * len(errors):
+        return Finding(code="GRADIENT", severity="ok", message=f"{said}.", measured=worst, threshold=largest)
     severity, remedy = _judged(probe, info)
     return Finding(
         code="WRONG_GRADIENT",
         severity=severity,
         message=f"{said}.",
         measured=worst,
-        threshold=limit,
+        threshold=largest,
         remedy=remedy,
     )
 
 
 def _judged(probe: Probe, info: ModelInfo) -> tuple[Severity, str]:
     """Over an obstacle no honest gradient is the slope; there long steps and the ascent speak for the one in use."""
-    explained = info.obstacles and probe.unexplained <= (1 - SHARE) * len(probe.slope_errors)
+    explained = info.obstacles and probe.unexplained <= (1 - RIGHT_SLOPES) * len(probe.slope_errors)
     names = ", ".join(info.obstacles)
     if explained and probe.used and "exact" not in probe.used:
         return "info", f"Obstacles make it so ({names}); attacks use stand-ins, see the ascent."
     if explained and any(a.leads_uphill for a in probe.ascents if a.gradient in probe.used):
-        return "warning", f"Obstacles may make it so ({names}); it does lead uphill."
-    return "severe", _LOOK
+        return limit("WRONG_GRADIENT").milder, f"Obstacles may make it so ({names}); it does lead uphill."
+    return limit("WRONG_GRADIENT").severity, _LOOK

@@ -1,7 +1,8 @@
 """Are the scores what they are taken for?"""
 
 from ...model_info import ModelInfo
-from ...results import Finding, Severity
+from ...results import Finding
+from ..limits import limit
 from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
 
@@ -15,24 +16,27 @@ def output_kind(probe: Probe, info: ModelInfo) -> Finding:
     if info.output == "logits" and probe.looks_like in ("probabilities", "sigmoids", "labels"):
         return _finding(
             "SCORES_ARE_NO_LOGITS",
-            "warning",
             f"The scores are taken for logits but look like {probe.looks_like}.",
             _REMEDY,
         )
     if info.twin.available and info.twin.tap and "labels" not in (info.output, probe.looks_like):
         message = f"The scores are {info.output}; gradients start in front of the final {info.twin.tap}."
-        return _finding("OUTPUT_KIND", "ok", message, "")
+        return _well(message)
     if "labels" in (info.output, probe.looks_like):
         message = "The model answers with labels alone, so score attacks see nothing between two flips."
-        return _finding("LABELS_ONLY", "info", message, "Export the scores in front of the argmax.")
+        return _finding("LABELS_ONLY", message, "Export the scores in front of the argmax.")
     if info.output == "probabilities":
         message = "The model ends in probabilities; their logarithm is attacked."
-        return _finding("OUTPUT_KIND", "info", message, _REMEDY)
+        return _finding("OUTPUT_KIND", message, _REMEDY)
     if info.output == "sigmoids":
         message = "The model ends in one probability per class; the logits behind them are attacked."
-        return _finding("OUTPUT_KIND", "info", message, "Export the logits in front of the sigmoid.")
-    return _finding("OUTPUT_KIND", "ok", f"The scores are {info.output}.", "")
+        return _finding("OUTPUT_KIND", message, "Export the logits in front of the sigmoid.")
+    return _well(f"The scores are {info.output}.")
 
 
-def _finding(code: str, severity: Severity, message: str, remedy: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message, remedy=remedy)
+def _finding(code: str, message: str, remedy: str) -> Finding:
+    return Finding(code=code, severity=limit(code).severity, message=message, remedy=remedy)
+
+
+def _well(message: str) -> Finding:
+    return Finding(code="OUTPUT_KIND", severity="ok", message=message)

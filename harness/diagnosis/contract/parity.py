@@ -2,6 +2,7 @@
 
 from ...model_info import ModelInfo, Rejection
 from ...results import Finding
+from ..limits import limit
 from ..records import Probe
 from .unchecked import NOT_ASKED, unchecked
 
@@ -60,7 +61,7 @@ def _reason(probe: Probe) -> str:
 def _severe(message: str, measured: float | None = None, threshold: float | None = None) -> Finding:
     return Finding(
         code="TWIN_PARITY",
-        severity="severe",
+        severity=limit("TWIN_PARITY").severity,
         message=message,
         measured=measured,
         threshold=threshold,

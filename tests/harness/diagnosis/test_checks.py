@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from robcheck.harness.diagnosis import CHECKS, CONTRACT, Probe, Records, Unbounded, diagnose, examine
+from robcheck.harness.diagnosis import CHECKS, CONTRACT, Probe, Records, diagnose, examine
 from robcheck.harness.diagnosis.clean_accuracy import chance_limit
 from robcheck.harness.diagnosis.records import LongSteps
+from robcheck.harness.diagnosis.unbounded_fails import Unbounded
 from robcheck.harness.gradients.ascent import Ascent
 from robcheck.harness.model_info import ModelInfo, Twin
 from robcheck.harness.results import AttackRecord
@@ -36,7 +37,7 @@ HEALTHY = Records(
     info=ModelInfo(name="m", format="onnx", twin=Twin(available=True, tolerance=1e-3)),
     attacks=[attack()],
     broken=50,
-    unbounded=Unbounded(samples=32, survived=0),
+    outcomes={"unbounded": Unbounded(samples=32, survived=0)},
 )
 
 
@@ -85,7 +86,7 @@ def test_a_healthy_run_has_no_findings() -> None:
         (replace(HEALTHY, blackbox_only=2), "BLACKBOX_BEATS_WHITEBOX", "warning"),
         (replace(HEALTHY, blackbox_only=3, samples=1000), "BLACKBOX_BEATS_WHITEBOX", "warning"),
         (replace(HEALTHY, blackbox_only=6, samples=1000), "BLACKBOX_BEATS_WHITEBOX", "severe"),
-        (replace(HEALTHY, unbounded=Unbounded(samples=32, survived=2)), "UNBOUNDED_FAILS", "severe"),
+        (replace(HEALTHY, outcomes={"unbounded": Unbounded(samples=32, survived=2)}), "UNBOUNDED_FAILS", "severe"),
         (replace(HEALTHY, attacks=[attack(), attack("a", "crashed", reason="boom")]), "ATTACK_CRASHED", "severe"),
         (replace(HEALTHY, attacks=[attack(), attack("a", "skipped")]), "ATTACK_SKIPPED", "severe"),
         (replace(HEALTHY, attacks=[attack(), attack("a", "starved")]), "BUDGET_EXHAUSTED", "severe"),
@@ -124,9 +125,9 @@ def test_fires(records: Records, code: str, severity: str) -> None:
         probed(parity=0.0099, excess=0.0099),
         probed(parity=None),
         probed(parity=0.0, excess=0.0, scale=0.0),
-        replace(HEALTHY, unbounded=Unbounded(samples=32, survived=1)),
-        replace(HEALTHY, unbounded=Unbounded(samples=0, survived=0)),
-        replace(HEALTHY, unbounded=None),
+        replace(HEALTHY, outcomes={"unbounded": Unbounded(samples=32, survived=1)}),
+        replace(HEALTHY, outcomes={"unbounded": Unbounded(samples=0, survived=0)}),
+        replace(HEALTHY, outcomes={}),
         replace(HEALTHY, attacks=[attack(), attack("a", "not_applicable")]),
         replace(HEALTHY, attacks=[attack("a", "idle")]),
     ],
@@ -150,7 +151,7 @@ def test_blackbox_needs_a_gradient_attack_to_beat() -> None:
     records = replace(probed(no_gradient="none", ascents=()), blackbox_only=50, attacks=alone)
     assert codes(records) == ["NO_GRADIENT"]
     crashed = replace(HEALTHY, blackbox_only=50, attacks=[attack(status="crashed"), attack("square", gradient=None)])
-    assert codes(crashed) == ["ATTACK_CRASHED"]
+    assert set(codes(crashed)) == {"ATTACK_CRASHED", "NO_GRADIENT_ATTACK"}
 
 
 def test_severe_findings_come_first() -> None:
@@ -176,8 +177,8 @@ def test_the_limit_is_above_chance_and_below_perfect(classes: int, samples: int)
 
 def test_checks_are_pure() -> None:
     for check in CHECKS:
-        assert check(HEALTHY) is None
-        assert (check.__doc__ or "").strip()
+        assert check.findings(HEALTHY) == check.findings(HEALTHY) == []
+        assert (check.judge.__doc__ or "").strip()
     for contract in CONTRACT:
         assert contract(HEALTHY.probe, HEALTHY.info) == contract(HEALTHY.probe, HEALTHY.info)
         assert (contract.__doc__ or "").strip()

@@ -139,7 +139,7 @@ def test_nobody_to_imitate() -> None:
     suite = Suite.model_validate({"name": "tiny", "attacks": [{"attack": "pgd", "loss": "match", "steps": 3}]})
     one = int(Y.mode().values) == Y
     result = robcheck.evaluate(
-        Pipeline(Featured(), detector=Bright()), X[one], Y[one], suite=suite, epsilon=0.1, device="cpu"
+        Pipeline(Featured(), detector=Bright()), X[one], Y[one], suite=suite, epsilon=0.1, device="cpu", controls="none"
     )
     assert [a.status for a in result.attacks] == ["not_applicable"]
 
@@ -167,7 +167,7 @@ def test_features_do_not_come_from_nothing() -> None:
 
     suite = Suite.model_validate({"name": "tiny", "attacks": [{"attack": "pgd", "loss": "match-features", "steps": 3}]})
     for target in (Pipeline(Plain(), detector=Bright()), replace(Pipeline(Featured()), classifier=NoFeatures())):
-        result = robcheck.evaluate(target, X, Y, suite=suite, epsilon=0.1, device="cpu")
+        result = robcheck.evaluate(target, X, Y, suite=suite, epsilon=0.1, device="cpu", controls="none")
         assert [(a.status, a.reason) for a in result.attacks] == [("not_applicable", "the model offers no features")]
 
 

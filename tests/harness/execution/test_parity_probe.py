@@ -160,3 +160,26 @@ def test_a_random_model_is_asked_as_attacks_ask_it(kind: str, changed: Function)
     twins = (sly, None) if kind == "exact" else (honest, sly)
     assert judged(honest, *twins, obstacles={"Round": "rounds"}).severity == "severe"
     assert judged(honest, honest, honest, obstacles={"Round": "rounds"}).severity == "ok"
+
+
+def test_a_twin_that_is_another_model_off_the_samples() -> None:
+    """It knows the clean samples, and answers about them as the deployed model does."""
+
+    def elsewhere(x: Tensor) -> Tensor:
+        known = (torch.cdist(x, X).amin(dim=1) < 1e-4)[:, None]
+        return torch.where(known, model(x), -model(x))
+
+    assert judged(model, model).severity == "ok"
+    assert judged(model, elsewhere).code == "TWIN_PARITY"
+    assert judged(model, elsewhere).severity == "severe"
+
+
+def test_a_twin_that_fails_off_the_samples() -> None:
+    def elsewhere(x: Tensor) -> Tensor:
+        if bool((torch.cdist(x, X).amin(dim=1) > 1e-4).any()):
+            raise RuntimeError("never seen")
+        return model(x)
+
+    found = judged(model, elsewhere)
+    assert (found.code, found.severity) == ("TWIN_PARITY", "severe")
+    assert "never seen" in found.message

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from robcheck.harness.diagnosis import Probe
-from robcheck.harness.diagnosis.contract.gradient import COARSE_SLOPE, SLOPE
+from robcheck.harness.diagnosis.limits import COARSE_SLOPE, limit
 from robcheck.harness.execution.coordinates import Coordinates
 from robcheck.harness.execution.meter import Meter
 from robcheck.harness.execution.slopes import with_slopes
 from robcheck.harness.model_info import ModelInfo, Twin
+
+SLOPE = limit("WRONG_GRADIENT").threshold
 
 
 class Offers:
