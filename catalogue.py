@@ -24,8 +24,9 @@ def catalogue(kind: str) -> Table:
     """Everything of one kind, with one sentence each."""
     columns, rows = _LISTS[kind]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        # A name is there to be copied, so it stays in one piece.
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows():
         table.add_row(*row)
     return table

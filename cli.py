@@ -1,5 +1,6 @@
 """The command line: the roof under which adapters, suites, harness and reports meet."""
 
+import errno
 import os
 import signal
 import sys
@@ -115,6 +116,9 @@ def _guarded() -> int:
             # whoever read the output (head, a pager) has seen enough; Python must not try to flush the rest
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             return _INTERRUPTED
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            return _complain("no space is left to write to; free some, or send the output elsewhere", 5)
         traceback.print_exc()
         return _complain("internal error: please report the lines above", 70)
 

@@ -64,7 +64,8 @@ def evaluate(
     from .console import make_console, show_result
     from .suites import load_suite
 
-    console = make_console(quiet=quiet)
+    # Whoever closes the pager still gets the reports.
+    console = make_console(quiet=quiet, lasting=True)
     settings: dict[str, Any] = {
         "suite": load_suite(suite),
         "norm": None if norm is None else norm.value,

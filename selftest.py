@@ -134,7 +134,10 @@ def _planned(name: str, x: Tensor, y: Tensor, seed: int) -> tuple[str, str, bool
 
 def _evaluated(product: Pipeline, x: Tensor, y: Tensor, eps: float, seed: int, **more: Any) -> Result:
     told = {"suite": SUITE, **more}
-    return api.evaluate(product, x, y, epsilon=eps, norm="linf", seed=seed, device="cpu", **told)
+    result = api.evaluate(product, x, y, epsilon=eps, norm="linf", seed=seed, device="cpu", **told)
+    if not result.complete:  # an evaluation keeps what it has; a self-test that was interrupted says nothing
+        raise KeyboardInterrupt
+    return result
 
 
 def _stands(result: Result) -> Tensor:

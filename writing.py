@@ -37,7 +37,7 @@ def write_all(result: Any, out: Path) -> list[Path]:
         try:
             return [*reports.write_reports(result, out), reports.write_adversarial(result, out)]
         except UnfinishedError as error:
-            raise UnfinishedError(f"{error}; {_rescued(reports, result)}") from error
+            raise UnfinishedError(f"{str(error).rstrip('.')}; {_rescued(reports, result)}") from error
 
 
 def _rescued(reports: Any, result: Any) -> str:

@@ -1,6 +1,7 @@
 """What a person sees on a terminal: progress, the plan, the summary, the contract."""
 
 import sys
+from typing import IO, cast
 
 from rich.console import Console
 
@@ -9,6 +10,7 @@ from .model import info_table
 from .plan import plan_table
 from .progress import ProgressBars
 from .result import show_result
+from .screen import Screen
 
 __all__ = [
     "ProgressBars",
@@ -21,6 +23,12 @@ __all__ = [
 ]
 
 
-def make_console(*, quiet: bool = False) -> Console:
-    """A console on standard output; nothing but errors when quiet."""
-    return Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
+def make_console(*, quiet: bool = False, lasting: bool = False) -> Console:
+    """A console on standard output; nothing but errors when quiet.
+
+    Args:
+        lasting: go on without a word where standard output goes away.
+    """
+    width = None if sys.stdout.isatty() else 120
+    file = cast("IO[str]", Screen()) if lasting else None
+    return Console(file=file, quiet=quiet, highlight=False, width=width)

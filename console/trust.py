@@ -39,8 +39,11 @@ def _controls(console: Console, result: Result) -> None:
     if result.controls_level == "none":
         show_row(console, "controls", "switched off: nothing tested the attacks themselves", "yellow")
     elif result.controls:
+        until = "" if result.complete else ", until the run ended early"
         bad = any(control.status == "failed" or control.fell for control in result.controls)
-        show_row(console, "controls", f"{result.controls_level}, {tally(result.controls)}", "yellow" if bad else "")
+        show_row(
+            console, "controls", f"{result.controls_level}, {tally(result.controls)}{until}", "yellow" if bad else ""
+        )
 
 
 def _waiver(waiver: Waiver) -> Text:

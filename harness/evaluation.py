@@ -66,7 +66,7 @@ def run(job: Job, observer: Observer | None = None) -> Evaluated:
             done.steps = [*done.steps, *campaign.added]
         done.probe = with_revisions(campaign, done.probe)
         done.held_out = operate(campaign, done.steps)
-        done.outcomes, done.controls = run_controls(scheduled(job.controls), campaign, done.steps)
+        run_controls(scheduled(job.controls), campaign, done.steps, outcomes=done.outcomes, records=done.controls)
         campaign.final_score()
         done.drift = asker.drift()
         done.complete = True
@@ -98,7 +98,8 @@ def prepare(done: Evaluated) -> Asker:
     """
     job, campaign = done.job, done.campaign
     rows = campaign.spread(torch.arange(len(job.x)), SAMPLES)
-    asker = Asker(job.pipeline.classifier, campaign.seen(rows), campaign.meter, rows)
+    lower = None if job.box is None else job.box[0][rows]
+    asker = Asker(job.pipeline.classifier, campaign.seen(rows), campaign.meter, rows, lower)
     done.probe = _questioned(lambda: first_look(campaign, asker))
     _questioned(campaign.clean_pass)
     targeted = job.targets is not None

@@ -159,10 +159,15 @@ def _answers(request: Request, kind: Family, here: frozenset[Trait], pipeline: P
     if pipeline.random:
         draws = request.eot if request.eot != "auto" else max(1, -(-draws // pipeline.draws))
     joined = fitting("answers", kind, here)
-    answers = "; ".join(str(row.value).format(draws=draws) for row in joined)
+    answers = "; ".join(_drawn(str(row.value), draws) for row in joined)
     said = [gradient.reason, *([wanted.reason] if pipeline.random else ())]
-    reasons = "; ".join(said) + "".join(f", {row.reason.format(draws=draws)}" for row in joined)
+    reasons = "; ".join(said) + "".join(f", {_drawn(row.reason, draws)}" for row in joined)
     return Step(request, True, True, None, draws, reasons, answers=answers, rows=(gradient, wanted, *joined))
+
+
+def _drawn(words: str, draws: int) -> str:
+    """The words of a row with that many draws in them."""
+    return (words.replace("draws", "draw") if draws == 1 else words).replace("{draw}", "{draws}").format(draws=draws)
 
 
 def _transfer(request: Request, here: frozenset[Trait]) -> Step:
@@ -230,7 +235,7 @@ def _gradient(request: Request, known: Known, kind: Family, here: frozenset[Trai
     found = known.agreements.get(estimator.label)
     if found is None:
         draws = int(drawn.value) if isinstance(drawn.value, int) else 1
-        return Step(request, True, True, estimator, draws, f"{reason}; {drawn.reason.format(draws=draws)}", rows=rows)
+        return Step(request, True, True, estimator, draws, f"{reason}; {_drawn(drawn.reason, draws)}", rows=rows)
     reason += f"; random: two halves of {found.draws} draws agree with a cosine of {found.cosine:.2f}"
     return Step(request, True, True, estimator, found.draws, reason, rows=rows)
 

@@ -118,6 +118,7 @@ def _findings(
     done: Evaluated, info: ModelInfo, clean: float, evaluated: int, rejection: RejectionRecord | None
 ) -> list[Finding]:
     campaign = done.campaign
+    still, attackable = campaign.ball.eps <= 0, campaign.ledger.attackable
     return diagnose(
         Records(
             samples=int(campaign.ledger.taken.sum()),
@@ -136,7 +137,8 @@ def _findings(
             trained_with=done.job.trained_with,
             threat=threat_record(done.job),
             complete=done.complete,
-            zero_radii=int((done.campaign.ball.eps <= 0).sum()),
+            zero_radii=int((still & campaign.ledger.taken).sum()),
+            immovable=bool(attackable.any()) and not bool((attackable & ~still).any()),
             fits=campaign.trained.fits,
             idle_rule=_idle_rule(campaign.pipeline),
             rejection=rejection,

@@ -1,7 +1,7 @@
 """What is known of the truth from both sides: proven, attacked, and attacked on the 8-bit pixel grid."""
 
 from ..harness.results import CertifiedRecord, Result
-from .wording import count, interval, number, percent, plural
+from .wording import NARROW, count, interval, number, percent, plural
 
 AT_MOST = "\N{LESS-THAN OR EQUAL TO}"
 
@@ -48,4 +48,4 @@ def grid_words(result: Result) -> str:
     if found is None:
         return ""
     held = f"{count(found.kept)} of {plural(found.breaks, 'break')} hold there"
-    return f"{number(100 * result.gate.confidence)} % interval {interval(found.interval)}; {held}"
+    return f"{number(100 * result.gate.confidence)}{NARROW}% interval {interval(found.interval)}; {held}"

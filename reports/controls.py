@@ -10,7 +10,8 @@ def controls_words(result: Result) -> str:
         return "Control experiments were switched off: nothing tested the attacks themselves."
     if not result.controls:
         return f"Level {result.controls_level}: no control experiment was made."
-    return f"Level {result.controls_level}: {tally(result.controls)}."
+    until = "" if result.complete else ", until the run ended early"
+    return f"Level {result.controls_level}: {tally(result.controls)}{until}."
 
 
 def tally(controls: list[ControlRecord]) -> str:

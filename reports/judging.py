@@ -1,7 +1,7 @@
 """The run against an earlier one, and looks at the data while they came in."""
 
 from ..harness.results import RegressionRecord, Result
-from .wording import count, number, percent, plural, points
+from .wording import NARROW, count, number, percent, plural, points
 
 
 def regression_words(result: Result) -> str:
@@ -12,7 +12,7 @@ def regression_words(result: Result) -> str:
     allowed = "" if found.allowed is None else f" The gate allows a loss of {points(found.allowed).lstrip('+')}."
     return (
         f"On the same {plural(found.samples, 'sample')} {found.baseline} had {percent(found.before)} and this run has "
-        f"{percent(found.after)}: {_change(found)} ({number(100 * result.gate.confidence)} % interval "
+        f"{percent(found.after)}: {_change(found)} ({number(100 * result.gate.confidence)}{NARROW}% interval "
         f"{_between(found.interval)}). {count(found.only_before)} were robust only before, {count(found.only_after)} "
         f"only now; exact McNemar p = {number(found.p)}.{allowed}"
     )

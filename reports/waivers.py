@@ -4,7 +4,7 @@ from ..harness.results import Finding
 
 STATUS = {
     "applied": "the finding does not stand against a PASS",
-    "unused": "this run has no such finding",
+    "unused": "this run has no severe finding of that code",
     "expired": "not applied",
     "refused": "this finding makes a run void, whoever waives it",
 }

@@ -70,7 +70,7 @@ def test_labels_behind_a_table_are_refused(tmp_path: Path) -> None:
         robcheck.load_model(path)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 4, 7])
+@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow), 4, 7])
 def test_a_fixed_batch_changes_nothing(batch: int, reference: Result, tmp_path: Path) -> None:
     model = onnx.load(EMBEDDED)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch

@@ -50,6 +50,18 @@ def test_an_error_is_a_failed_control_and_an_exit_code(monkeypatch: pytest.Monke
     assert "RuntimeError: no kernel for this device" in answer.output
 
 
+def test_an_interrupted_evaluation_ends_the_self_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = selftest.api.evaluate
+
+    def interrupted(*args: object, **kwargs: object) -> object:
+        return asked(*args, **kwargs).model_copy(update={"complete": False})
+
+    monkeypatch.setattr(selftest.api, "evaluate", interrupted)
+    monkeypatch.setattr(selftest, "SUITE", "quick")
+    with pytest.raises(KeyboardInterrupt):
+        list(selftest.selftest(samples=8))
+
+
 @pytest.mark.slow
 def test_the_command_passes() -> None:
     answer = CliRunner().invoke(app, ["selftest"])

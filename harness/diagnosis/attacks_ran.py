@@ -20,7 +20,8 @@ def attacks_ran(records: Records) -> list[Finding]:
         if failed:
             findings.append(_finding(code, status, failed, remedy))
     # What control experiments found in passing is no attack of the suite.
-    if records.complete and not any(a.status in ("ok", "idle") for a in records.attacks if a.attack != "controls"):
+    ran = any(a.status in ("ok", "idle") for a in records.attacks if a.attack != "controls")
+    if records.complete and (records.immovable or not ran):
         findings.append(
             Finding(
                 code="NO_ATTACK",

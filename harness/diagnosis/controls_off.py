@@ -13,5 +13,5 @@ def controls_off(records: Records) -> Finding | None:
         code="CONTROLS_OFF",
         severity=limit("CONTROLS_OFF").severity,
         message="No control experiment was asked for, so nothing says whether the attacks did their work.",
-        remedy="Leave `controls: none` out of the suite.",
+        remedy="Leave out `--controls none`, or `controls: none` in the suite.",
     )

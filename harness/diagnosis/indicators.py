@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..results import Finding
 from ..trust import Measure
-from .limits import TRIGGERS, limit
+from .limits import TRIGGERS, limit, milder_on_few
 from .records import Records
 
 NAME = "indicators"
@@ -60,7 +60,7 @@ def raised(records: Records, name: str, code: str, seen: str, remedy: str) -> Fi
     if found is None or not fired:
         return None
     share, allowed = sum(fired) / len(fired), limit(code)
-    severity = allowed.judge(share)
+    severity = milder_on_few(allowed.judge(share), sum(fired), records.evaluated)
     if severity is None:
         return None
     return Finding(

@@ -41,6 +41,9 @@ LEAST_SHARE = 0.005
 LEAST_SAMPLES = 3
 """A difference that means something: half a point and three samples. Source: reference sheet C2."""
 
+FEW_SHARE = 0.05
+"""Fewer than LEAST_SAMPLES that are no larger a part of all say nothing: what is seen on them is a warning. Ours."""
+
 SETTLED_SHARE = 0.005
 SETTLED_CLIMB = 0.01
 """A doubling of the steps that breaks and climbs no more changes nothing. Source: reference sheet C2.4."""
@@ -126,7 +129,8 @@ LIMITS: dict[str, Limit] = {
     "I1_UNAVAILABLE_GRADIENTS": Limit("severe", 0.1, "Pintor et al. 2022, 3: any; severe as for ZERO_GRADIENT", 0.0),
     "I2_UNSTABLE_PREDICTIONS": Limit("severe", 0.5, "Pintor et al. 2022, 3; the shares are ours", 0.1),
     "I3_SILENT_SUCCESS": Limit("severe", 0, "Pintor et al. 2022, 3: any"),
-    "I4_INCOMPLETE_OPTIMISATION": Limit("severe", 0.5, "Pintor et al. 2022, 3; the shares are ours", 0.1),
+    # Of an honest network 14 of 32 still rose after 20 steps, where eight times the steps broke nothing more.
+    "I4_INCOMPLETE_OPTIMISATION": Limit("severe", 0.9, "Pintor et al. 2022, 3; the shares are ours", 0.1),
     "I5_TRANSFER_FAILURE": Limit("severe", 0.1, "Pintor et al. 2022, 3: any; severe is ours", 0.0),
     "I6_UNCONSTRAINED_FAILURE": Limit("severe", 0.05, "Pintor et al. 2022, 3: any; severe as UNBOUNDED_FAILS", 0.0),
     "ATTACK_UNVALIDATED": Limit("severe", 0.9, "reference sheet C2.11; nine of ten, because luck is part of an attack"),
@@ -186,3 +190,9 @@ def limit(code: str) -> Limit:
         KeyError: nothing is known of that code.
     """
     return LIMITS[code]
+
+
+def milder_on_few(severity: Severity | None, samples: int, of: int) -> Severity | None:
+    """The severity of what was seen on some of the samples; on so few that they say nothing, a warning at most."""
+    few = samples < LEAST_SAMPLES and samples <= FEW_SHARE * of
+    return "warning" if severity == "severe" and few else severity

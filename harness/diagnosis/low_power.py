@@ -72,25 +72,25 @@ class Power:
         )
 
 
-def low_power(records: Records) -> Finding | None:
-    """The level that tells most against the plan: the share found is below the limit, and more than chance below.
+def low_power(records: Records) -> list[Finding]:
+    """The levels at which the share found is below the limit, and more than chance below: every severe one, so that a
+    waiver of one level speaks of that level alone, or else the easiest.
 
     With few samples only a clear failure is one: the upper end of the interval has to be below the limit.
     """
     found = records.outcome(Power, NAME)
-    if found is None:
-        return None
-    findings = [f for f in (_of(level) for level in found.levels) if f is not None]
-    return min(findings, key=lambda f: ("severe", "warning", "info").index(f.severity), default=None)
+    findings = [f for f in map(_of, found.levels) if f is not None] if found is not None else []
+    return [f for f in findings if f.severity == "severe"] or findings[:1]
 
 
 def _of(level: Level) -> Finding | None:
-    allowed = limit("LOW_POWER" if level.name == "easy" else f"LOW_POWER_{level.name.upper()}")
+    code = "LOW_POWER" if level.name == "easy" else f"LOW_POWER_{level.name.upper()}"
+    allowed = limit(code)
     severity = allowed.judge_low(level.interval[1]) if level.planted else None
     if severity is None:
         return None
     return Finding(
-        code="LOW_POWER",
+        code=code,
         severity=severity,
         message=f"The plan finds {level.found} of {level.planted} adversarial examples that were planted inside the "
         f"ball ({level.name} ones), a single step {level.by_one_step}.",

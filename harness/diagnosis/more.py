@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..results import Finding
 from ..trust import Measure, Severity
-from .limits import CLIMBS, LEAST_SAMPLES, Limit, limit
+from .limits import CLIMBS, LEAST_SAMPLES, Limit, limit, milder_on_few
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def sensitive(found: Variants, code: str, *, what: str, remedy: str) -> Finding 
         return None
     gap, allowed, climb = found.gap(best.lead), limit(code), CLIMBS[code]
     gap_says = allowed.judge(gap) if best.lead >= LEAST_SAMPLES else None
-    climb_says = climb.judge(highest.climb)
+    climb_says = milder_on_few(climb.judge(highest.climb), found.standing, found.of)
     severity = worst([gap_says, climb_says])
     if severity is None:
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..results import Finding
 from ..trust import Measure, Severity
-from .limits import CLIMBS, SETTLED_CLIMB, SETTLED_SHARE, limit
+from .limits import CLIMBS, SETTLED_CLIMB, SETTLED_SHARE, limit, milder_on_few
 from .more import by_gap, worst
 from .records import Records
 
@@ -90,7 +90,7 @@ def not_converged(records: Records) -> Finding | None:
         return None
     allowed, climb, last = limit("NOT_CONVERGED"), CLIMBS["NOT_CONVERGED"], found.last
     gained = found.again + sum(run.fell for run in found.runs)
-    severities: list[Severity | None] = [climb.judge(found.climb)]
+    severities: list[Severity | None] = [milder_on_few(climb.judge(found.climb), found.standing, found.of)]
     if not found.settled:
         severities.append(by_gap(allowed, found.share(found.ahead), found.ahead))
     if gained:

@@ -17,5 +17,5 @@ def pixel_grid(records: Records) -> Finding | None:
         message=f"{threat.rounded} of {records.samples} samples lay off the 8-bit pixel grid and were rounded to it.",
         measured=threat.rounded,
         threshold=allowed.threshold,
-        remedy="Nothing, if the product gets 8-bit images; else leave --pixel-grid out.",
+        remedy="Nothing is to be done if the product gets 8-bit images; else leave `--pixel-grid` out.",
     )

@@ -158,6 +158,8 @@ class Records:
     complete: bool = True
     zero_radii: int = 0
     """Samples whose ball is a single point."""
+    immovable: bool = False
+    """Whether these are all of the samples that an attack could have changed."""
     fits: dict[str, Fit] = field(default_factory=dict)
     """Networks that attacks were crafted on, by the label of the gradient that used them."""
     idle_rule: str = ""

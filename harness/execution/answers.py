@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from ..model_info import ModelInfo, OutputKind, Rejection
 
-_LEAST = 1.6e-38
+LEAST = 1.6e-38
 """A smaller float32 probability is zero or denormal."""
 _SUMS = 1e-4
 _IMPOSSIBLE = -85.0
@@ -32,7 +32,7 @@ def comparable(scores: Tensor, info: ModelInfo) -> Tensor:
         return torch.sigmoid(scores)
     if info.output == "probabilities" and info.twin.step is not None:
         return torch.softmax(scores, dim=1)
-    return functional.log_softmax(scores, dim=1).clamp(min=math.log(max(info.twin.floor, _LEAST)))
+    return functional.log_softmax(scores, dim=1).clamp(min=math.log(max(info.twin.floor, LEAST)))
 
 
 def comparable_score(excess: Tensor, record: Rejection) -> Tensor:

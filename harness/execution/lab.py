@@ -25,8 +25,8 @@ SAMPLES = 32
 
 
 FEWEST = 8
-AFFORDABLE = 20
-"""Passes behind one gradient up to which all of them are looked at; AutoAttack's `rand` takes as many."""
+AFFORDABLE = 10
+"""Passes behind one gradient up to which all of them are looked at."""
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,21 @@ class _Twin:
 
 
 def with_parity(
-    probe: Probe, classifier: Classifier, x: Tensor, deployed: Decision, meter: Meter, rows: Tensor
+    probe: Probe,
+    classifier: Classifier,
+    x: Tensor,
+    deployed: Decision,
+    meter: Meter,
+    rows: Tensor,
+    lower: Tensor | None = None,
 ) -> Probe:
     """The probe with what comparing both on x (N, ...) tells; `deployed` are the answers already known.
 
+    `lower` is the least that each feature may be, (N, ...), where that is not the lower bound of the model.
+
     Each twin is asked as attacks ask it, with gradients enabled: a model may answer otherwise then.
     """
-    probe = _with_logits(probe, classifier, x, deployed.logits, meter, rows)
+    probe = _with_logits(probe, classifier, x, deployed.logits, meter, rows, lower)
     return with_rejection_parity(
         probe, classifier, x, deployed.rejection, meter, rows,
         draws=DRAWS, samples=RANDOM_SAMPLES, in_the_mean=_compared_in_the_mean,
@@ -54,7 +62,13 @@ def with_parity(
 
 
 def _with_logits(
-    probe: Probe, classifier: Classifier, x: Tensor, deployed: Tensor, meter: Meter, rows: Tensor
+    probe: Probe,
+    classifier: Classifier,
+    x: Tensor,
+    deployed: Tensor,
+    meter: Meter,
+    rows: Tensor,
+    lower: Tensor | None,
 ) -> Probe:
     meter.count("controls", rows, forward=1)
     exact, info = _twin(classifier, "exact", x), classifier.info
@@ -77,17 +91,18 @@ def _with_logits(
     for twin in answered:
         assert twin.answer is not None
         probe = _worse(probe, _answer_by_answer(probe, info, twin.answer, deployed))
-    return _off_the_samples(probe, classifier, [twin.forward for twin in answered], x[:NEAR_SAMPLES], meter, rows)
+    dark = torch.full_like(x, info.bounds[0]) if lower is None else lower.to(x)
+    few = slice(0, NEAR_SAMPLES)
+    return _off_the_samples(probe, classifier, [twin.forward for twin in answered], x[few], dark[few], meter, rows[few])
 
 
 def _off_the_samples(
-    probe: Probe, classifier: Classifier, twins: list[Forward], x: Tensor, meter: Meter, rows: Tensor
+    probe: Probe, classifier: Classifier, twins: list[Forward], x: Tensor, dark: Tensor, meter: Meter, rows: Tensor
 ) -> Probe:
     """The same at points that no clean sample is: attacks ask there, and a model may be another one there."""
     shade = Stream.create(0, "parity", torch.zeros(1, dtype=torch.int64, device=x.device))
-    low = classifier.info.bounds[0]
-    near = low + (x - low) * shade.uniform(0, tuple(x.shape[1:]), DARKEST, 1.0).to(x)
-    meter.count("controls", rows[:NEAR_SAMPLES], forward=1 + len(twins))
+    near = dark + (x - dark) * shade.uniform(0, tuple(x.shape[1:]), DARKEST, 1.0).to(x)
+    meter.count("controls", rows, forward=1 + len(twins))
     try:
         with torch.no_grad():
             deployed = classifier.logits(near).float().cpu()

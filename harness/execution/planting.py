@@ -42,16 +42,19 @@ class Planted:
     """How far those are from the scores of the clean sample, (M,)."""
     smallest: Tensor
     """The smallest distance of scores that the model can tell, (M,)."""
+    floor: float | None = None
+    """As in `scores`."""
 
     def select(self, index: Tensor) -> "Planted":
         """The same for some of the samples."""
-        return Planted(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        rows, points, answers, way = self.rows[index], self.points[index], self.answers[index], self.way[index]
+        return Planted(rows, points, answers, way, self.smallest[index], self.floor)
 
     def head(self, share: float, count: int) -> "Near":
         """The question whether scores are within `share` of the way, in a data set of `count` samples."""
         place = torch.full((count,), -1, device=self.rows.device)
         place[self.rows] = torch.arange(len(self.rows), device=self.rows.device)
-        return Near(place, self.answers, share * self.way)
+        return Near(place, self.answers, share * self.way, self.floor)
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,13 @@ class Near:
     place: Tensor
     answers: Tensor
     radius: Tensor
+    floor: float | None = None
+    """As in `scores`."""
 
     def __call__(self, decision: Decision, rows: Tensor) -> Decision:
         """Logits (M, 2): 0, and by how much the distance of the scores falls short of the radius."""
         at = self.place[rows]
-        gap = centred(decision.logits) - self.answers[at]
+        gap = scores(decision.logits, self.floor) - self.answers[at]
         # Scores of 1e-20 would vanish when squared, ones of 1e20 overflow.
         size = gap.detach().abs().amax(dim=1, keepdim=True).clamp(min=1 / _MOST)
         distance = size[:, 0] * (gap / size).square().sum(dim=1).clamp(min=1e-12).sqrt()
@@ -73,13 +78,21 @@ class Near:
         return replace(decision, logits=torch.stack([torch.zeros_like(short), short], dim=1))
 
 
-def centred(logits: Tensor) -> Tensor:
-    """Scores (M, K) less their mean, finite: a constant added to all of them changes no answer."""
+def scores(logits: Tensor, floor: float | None = None) -> Tensor:
+    """What is compared of logits (M, K): less their mean, finite, as a constant added to all of them changes no answer.
+
+    Args:
+        logits: of twin or deployed model.
+        floor: where the model answers with probabilities, the logarithm of the smallest that it can tell from zero: the
+            twin knows what lies below it and the deployed model does not.
+    """
     known = logits.nan_to_num(-_MOST, _MOST, -_MOST).clamp(-_MOST, _MOST)
+    if floor is not None:
+        return known.log_softmax(dim=1).clamp(min=floor)
     return known - known.mean(dim=1, keepdim=True)
 
 
-def plant(problem: Problem, rows: Tensor, step: float, slack: float) -> Planted:
+def plant(problem: Problem, rows: Tensor, step: float, slack: float, floor: float | None = None) -> Planted:
     """A point for each sample of the problem that has one: accepted, and its scores differ from the clean ones.
 
     Args:
@@ -87,15 +100,16 @@ def plant(problem: Problem, rows: Tensor, step: float, slack: float) -> Planted:
         rows: where its samples are in the data set, (N,).
         step: one quantisation step of the scores, 0 where they have none.
         slack: how much twin and deployed model may differ, in logits.
+        floor: as in `scores`.
     """
     target, ball = problem.target, problem.ball
     clean = target.decide(problem.x, 0)
-    here = centred(clean.logits)
+    here = scores(clean.logits, floor)
     best, answers, way = problem.x.clone(), here.clone(), torch.zeros(len(here), device=here.device)
     for number in range(CANDIDATES):
         points = pattern(ball, problem.stream.child("planted"), number)
         seen = target.decide(points, 0)
-        there = centred(seen.logits)
+        there = scores(seen.logits, floor)
         length = norms(there - here, "l2").nan_to_num(0.0, 0.0, 0.0)
         length = torch.where(seen.accepted & ball.contains(points) & ~seen.logits.isnan().any(dim=1), length, 0.0)
         better = length > way
@@ -104,7 +118,7 @@ def plant(problem: Problem, rows: Tensor, step: float, slack: float) -> Planted:
         answers = torch.where(better[:, None], there, answers)
     rounding = 64 * torch.finfo(torch.float32).eps * here.abs().amax(dim=1)
     smallest = torch.maximum(rounding, torch.full_like(rounding, max(slack, step * here.shape[1] ** 0.5)))
-    return Planted(rows.to(way.device), best, answers, way, smallest).select((way > 0).nonzero().squeeze(1))
+    return Planted(rows.to(way.device), best, answers, way, smallest, floor).select((way > 0).nonzero().squeeze(1))
 
 
 def pattern(ball: Ball, stream: Stream, number: int) -> Tensor:

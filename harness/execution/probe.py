@@ -23,10 +23,19 @@ SAMPLES = 32
 class Asker:
     """Asks about a few samples x (N, ...), in model units, and remembers the answers.
 
-    `rows` are their positions in the data set, 0..N-1 unless given.
+    `rows` are their positions in the data set, 0..N-1 unless given; `lower` (N, ...) is the least that each feature may
+    be, where samples have a box of their own.
     """
 
-    def __init__(self, classifier: Classifier, x: Tensor, meter: Meter, rows: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        x: Tensor,
+        meter: Meter,
+        rows: Tensor | None = None,
+        lower: Tensor | None = None,
+    ) -> None:
+        self.lower = None if lower is None else lower[:SAMPLES]
         self.classifier, self.x, self.meter = classifier, x[:SAMPLES], meter
         self.rows = torch.arange(len(self.x)) if rows is None else rows[:SAMPLES]
         self.first: Decision | None = None
@@ -49,7 +58,7 @@ class Asker:
             infinite_outputs=int((first.logits.isinf().any(dim=1) & ~missing).sum()),
             looks_like=looks_like(first.logits),
         )
-        return with_parity(probe, self.classifier, self.x, first, self.meter, self.rows)
+        return with_parity(probe, self.classifier, self.x, first, self.meter, self.rows, self.lower)
 
     def drift(self) -> float:
         """How far the answers have moved since `probe`; inf when the model does not answer any more."""

@@ -14,7 +14,8 @@ from .differences import Slopes, coarse, fine, slope_along
 from .meter import Meter
 from .probe import first_line
 
-_SMALL, _LARGE, _BIG_INPUT = 4, 8, 4096
+_SMALL, _LARGE, _BIG_INPUT = 4, 32, 4096
+"""Samples of large and of small inputs; a gradient may be wrong on a share of the samples only."""
 _NO_TWIN = "the model offers no twin in float64"
 _DRAWS = "the model is random, and its draws cannot be repeated to compare two answers"
 

@@ -18,6 +18,10 @@ GradientName = Literal[
 ]
 
 
+Differentiable = Literal["exact", "bpda", "bpda-identity", "unrolled", "reparameterised", "smoothed"]
+"""Those that are a backward pass through the target or what stands in for its parts."""
+
+
 class EstimatorConfig(BaseModel):
     """Base of every estimator's parameters: frozen, strict, no unknown keys."""
 

@@ -204,8 +204,9 @@ def test_an_interrupted_control_cannot_pass(linear: nn.Module) -> None:
             if what.startswith("control"):
                 raise KeyboardInterrupt
 
-    assert run(linear, x, y, PGD, epsilon=0.001, min_robust_accuracy=0.5).verdict == "PASS"
-    result = run(linear, x, y, PGD, epsilon=0.001, min_robust_accuracy=0.5, observer=Stop())
+    gate: dict[str, Any] = {"epsilon": 0.001, "min_robust_accuracy": 0.5, "controls": "standard"}
+    assert run(linear, x, y, PGD, **gate).verdict == "PASS"
+    result = run(linear, x, y, PGD, **gate, observer=Stop())
     assert not result.complete
     assert result.verdict == "INCONCLUSIVE"
 

@@ -159,6 +159,7 @@ def test_models_that_answer_with_nan(share: float, linear: nn.Module) -> None:
     Result.model_validate_json(result.model_dump_json())
 
 
+@pytest.mark.slow
 def test_nan_away_from_the_data_is_no_robustness(linear: nn.Module) -> None:
     """NaN wherever the prediction is about to change: an answer that is no class is not a right one."""
     x, y = samples(linear)
@@ -174,6 +175,7 @@ def test_nan_away_from_the_data_is_no_robustness(linear: nn.Module) -> None:
     assert run(Wrapped(linear, change), x, y, epsilon=0.15).verdict != "PASS"
 
 
+@pytest.mark.slow
 def test_a_constant_model() -> None:
     class Constant(nn.Module):
         def forward(self, points: Tensor) -> Tensor:
@@ -220,6 +222,7 @@ def test_l0_without_a_radius_of_its_own_cannot_pass(linear: nn.Module) -> None:
     assert result.verdict != "PASS"
 
 
+@pytest.mark.slow
 def test_a_batch_norm_left_in_training_is_found(linear: nn.Module) -> None:
     class Batchy(nn.Module):
         def forward(self, points: Tensor) -> Tensor:

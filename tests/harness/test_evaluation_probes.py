@@ -89,7 +89,10 @@ BESIDE: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("beside", BESIDE)
+QUICK = ("alone", "where", "rounded")
+
+
+@pytest.mark.parametrize("beside", [b if b in QUICK else pytest.param(b, marks=pytest.mark.slow) for b in BESIDE])
 def test_a_backward_pass_that_forgets_features_is_found_beside_anything(beside: str) -> None:
     change = BESIDE[beside]
 
@@ -106,6 +109,7 @@ def test_a_backward_pass_that_forgets_features_is_found_beside_anything(beside: 
     assert good.verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_the_order_of_the_samples_hides_nothing() -> None:
     """Saturated for every class but one, and that one comes first."""
 
@@ -122,7 +126,7 @@ def test_the_order_of_the_samples_hides_nothing() -> None:
         assert {"ZERO_GRADIENT", "NOT_ASCENDING"} <= severe(run(saturated, x=points))
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("noise", [pytest.param(0.0, marks=pytest.mark.slow), 0.01])
 def test_a_model_that_knows_when_gradients_are_wanted(noise: float) -> None:
     def sly(inner: nn.Module, x: Tensor) -> Tensor:
         logits = inner(0.5 * x if x.requires_grad else x)

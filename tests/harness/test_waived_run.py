@@ -15,9 +15,8 @@ def run(model: nn.Module, passes: int | None, *waivers: dict[str, str], **more: 
     attacks = [{"attack": "pgd", "steps": 5, "loss": "margin"}, {"attack": "apgd", "steps": 10, "loss": "ce"}]
     suite = Suite.model_validate({"name": "tiny", "attacks": attacks, "waivers": list(waivers)})
     y = model(x).argmax(dim=1)
-    return robcheck.evaluate(
-        model, x, y, suite=suite, device="cpu", epsilon=1e-4, min_robust_accuracy=0.5, max_passes=passes, **more
-    )
+    told = {"epsilon": 1e-4, "min_robust_accuracy": 0.5, "max_passes": passes} | more
+    return robcheck.evaluate(model, x, y, suite=suite, device="cpu", **told)
 
 
 def waiver(expires: str) -> dict[str, str]:
@@ -47,3 +46,13 @@ def test_an_unused_waiver_changes_nothing(linear: nn.Module) -> None:
     found = run(linear, None, waiver("2999-01-01"))
     assert [w.status for w in found.waivers] == ["unused"]
     assert "Waived" not in found.explanation
+
+
+def test_where_nothing_can_move_no_waiver_helps(linear: nn.Module) -> None:
+    """With a radius of 0 for all of the samples no attack and no control asks anything."""
+    told = {"code": "ZERO_RADIUS", "reason": "some samples are to stay where they are", "expires": "2999-01-01"}
+    some = run(linear, None, told, epsilon=torch.tensor([0.0, 1e-4]).repeat(30))
+    assert some.verdict == "PASS"
+    none = run(linear, None, told, epsilon=torch.zeros(60))
+    assert none.verdict == "INCONCLUSIVE"
+    assert [reason.partition(":")[0] for reason in none.against_pass] == ["NO_ATTACK"]

@@ -47,7 +47,7 @@ def test_every_kind_of_evidence_has_its_line(make_trusted, width):
 def test_the_words(make_trusted):
     text = _shown(make_trusted())
     for words in (
-        "8-bit accuracy  45.0% (95 % interval 23.0% to 68.0%; 7 of 8 breaks hold there)",
+        "8-bit accuracy  45.0% (95% interval 23.0% to 68.0%; 7 of 8 breaks hold there)",
         "certified       proven 15.0% <= truth <= attacked 40.0%",
         "power           easy 8 of 8, middle 7 of 8, hard 6 of 8 planted breaks found (one step: 7, 3, 0)",
         "evidence        of 6 standing samples looked at, 5 count as evidence of robustness",

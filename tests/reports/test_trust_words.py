@@ -63,7 +63,7 @@ def test_samples_that_nobody_took_are_not_a_failure(make_trusted, make_result):
 
 
 def test_eight_bits(make_trusted, make_result):
-    assert _plain(grid_words(make_trusted())) == "95 % interval 23.0% to 68.0%; 7 of 8 breaks hold there"
+    assert _plain(grid_words(make_trusted())) == "95% interval 23.0% to 68.0%; 7 of 8 breaks hold there"
     assert grid_words(make_result()) == ""
     result = make_trusted()
     assert not on_grid(result)
@@ -100,7 +100,7 @@ def test_a_waived_finding_says_why(make_trusted):
 def test_regression(make_trusted, make_result):
     words = _plain(regression_words(make_trusted()))
     assert "On the same 20 samples small-v1 had 50.0% and this run has 40.0%: -10.0 points" in words
-    assert "(95 % interval -29.0 to +9.0 points)" in words
+    assert "(95% interval -29.0 to +9.0 points)" in words
     assert (
         "3 were robust only before, 1 only now; exact McNemar p = 0.625. The gate allows a loss of 2.0 points." in words
     )

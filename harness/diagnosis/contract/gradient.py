@@ -1,5 +1,8 @@
 """Is there a gradient, is it alive, and is it the slope of the twin?"""
 
+from typing import get_args
+
+from ...gradients.spec import Differentiable
 from ...model_info import ModelInfo
 from ...results import Finding, Severity
 from ..limits import ALIKE, BLIND, RIGHT_SLOPES, limit
@@ -12,11 +15,12 @@ _LOOK = "Look for a backward pass or a hook of its own, a detach or a rounding i
 def gradient(probe: Probe, info: ModelInfo) -> Finding:
     """No gradient, one that fails, one that is zero, one that is not the slope; the first of these that holds.
 
-    Where the run went on with a gradient that leads uphill, it no longer rests on one that is dead. A wrong one is
-    another matter: a backward pass that lies was made by somebody, and answers alone are a weaker attack.
+    Where the run went on with another backward pass that leads uphill, it no longer rests on one that is dead. Slopes
+    from answers alone are a weaker attack, and a wrong gradient was made by somebody: both stay what they are.
     """
     found = _found(probe, info)
-    if found.severity != "severe" or not probe.escalated or found.code != "ZERO_GRADIENT":
+    other = probe.escalated.split(",")[0] in get_args(Differentiable)
+    if found.severity != "severe" or not other or found.code != "ZERO_GRADIENT":
         return found
     remedy = f"Attacks went on with {probe.escalated}, which leads uphill."
     return found.model_copy(update={"severity": "warning", "remedy": remedy})

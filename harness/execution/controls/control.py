@@ -25,36 +25,50 @@ class Control:
 
 
 def run_controls(
-    controls: Iterable[Control], campaign: Campaign, steps: Sequence[Step]
+    controls: Iterable[Control],
+    campaign: Campaign,
+    steps: Sequence[Step],
+    *,
+    outcomes: dict[str, Outcome] | None = None,
+    records: list[ControlRecord] | None = None,
 ) -> tuple[dict[str, Outcome], list[ControlRecord]]:
     """Every experiment in turn: outcomes by name, and what is written down of each.
+
+    Args:
+        outcomes, records: are filled as they come, so that an interrupt loses none.
 
     Raises:
         UnfinishedError: the device was lost.
     """
-    outcomes: dict[str, Outcome] = {}
-    records: list[ControlRecord] = []
-    left, looked = Left.by(campaign), set[int]()
-    for control in controls:
-        lab = Lab(campaign, steps, control.name, left)
-        record, outcome = _run(control, lab)
-        looked |= lab.looked
-        records.append(record)
-        if outcome is not None:
-            outcomes[control.name] = outcome
-    fell = sum(record.fell for record in records)
-    if fell:
-        campaign.book(
-            AttackRecord(
-                name="controls",
-                attack="controls",
-                status="ok",
-                reason="points that control experiments found inside the ball",
-                attempted=len(looked),
-                broken=fell,
-            )
-        )
+    outcomes, records = {} if outcomes is None else outcomes, [] if records is None else records
+    left, labs = Left.by(campaign), list[Lab]()
+    standing = set((campaign.ledger.right & (left.rate >= 0.5)).nonzero().flatten().tolist())
+    try:
+        for control in controls:
+            labs.append(Lab(campaign, steps, control.name, left))
+            record, outcome = _run(control, labs[-1])
+            records.append(record)
+            if outcome is not None:
+                outcomes[control.name] = outcome
+    finally:
+        if any(lab.fell for lab in labs):
+            campaign.book(_together(labs, records, standing))
     return outcomes, records
+
+
+def _together(labs: Sequence[Lab], records: Sequence[ControlRecord], standing: set[int]) -> AttackRecord:
+    """What all experiments did to the samples that the plan had left standing, as one more attack."""
+    return AttackRecord(
+        name="controls",
+        attack="controls",
+        status="ok",
+        reason="points that control experiments found inside the ball",
+        attempted=len(set[int]().union(*(lab.looked for lab in labs)) & standing),
+        broken=sum(lab.fell for lab in labs),
+        forward=sum(record.forward for record in records),
+        backward=sum(record.backward for record in records),
+        seconds=sum(record.seconds for record in records),
+    )
 
 
 def _run(control: Control, lab: Lab) -> tuple[ControlRecord, Outcome | None]:

@@ -44,9 +44,10 @@ def indicators(lab: Lab) -> Indicators:
     values = {
         "I1": _dead(watch, rows),
         "I2": _unstable(lab, step, tried),
-        "I3": (table(watch, rows, "broken") > 0).any(dim=0).double(),
         "I5": _transferred(lab, step, tried),
     }
+    if not lab.campaign.pipeline.random:  # there an iterate that broke on a few draws was lucky, no success
+        values["I3"] = (table(watch, rows, "broken") > 0).any(dim=0).double()
     if not isinstance(config, FAB):
         values["I4"] = _unfinished(table(watch, rows, "loss")[: getattr(config, "steps", 1)])
     if lab.campaign.job.box is None:  # a box per feature has no wider one

@@ -6,6 +6,7 @@ deployed model itself confirms at a point inside the ball.
 Source: after Zimmermann et al. 2022, "Increasing confidence in adversarial robustness evaluations"; see `planting`.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -19,6 +20,7 @@ from ...errors import NotApplicableError
 from ...planner import Step
 from ...rule import Rule
 from ...target import Problem
+from ..answers import LEAST
 from ..frozen import Frozen
 from ..lab import Lab
 from ..planting import CANDIDATES, Planted, goal, pattern, plant
@@ -62,7 +64,9 @@ def _scene(lab: Lab) -> Scene:
 
 def _plant(lab: Lab, scene: Scene, step: Step, rows: Tensor) -> Planted:
     problem = lab.problem(PGD(), rows, key="plant", step=step, scene=scene)
-    found = plant(problem, rows, scene.pipeline.classifier.info.twin.step or 0.0, scene.slack)
+    info = scene.pipeline.classifier.info
+    floor = math.log(max(info.twin.floor, LEAST)) if info.output in ("probabilities", "log-probabilities") else None
+    found = plant(problem, rows, info.twin.step or 0.0, scene.slack, floor)
     if len(found.rows) == 0:
         raise NotApplicableError("no point that was tried moves the scores of the model")
     return found

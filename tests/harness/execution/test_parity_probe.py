@@ -166,7 +166,7 @@ def test_a_twin_that_is_another_model_off_the_samples() -> None:
     """It knows the clean samples, and answers about them as the deployed model does."""
 
     def elsewhere(x: Tensor) -> Tensor:
-        known = (torch.cdist(x, X).amin(dim=1) < 1e-4)[:, None]
+        known = (torch.cdist(x, X).amin(dim=1) < 1e-2)[:, None]
         return torch.where(known, model(x), -model(x))
 
     assert judged(model, model).severity == "ok"
@@ -176,7 +176,7 @@ def test_a_twin_that_is_another_model_off_the_samples() -> None:
 
 def test_a_twin_that_fails_off_the_samples() -> None:
     def elsewhere(x: Tensor) -> Tensor:
-        if bool((torch.cdist(x, X).amin(dim=1) > 1e-4).any()):
+        if bool((torch.cdist(x, X).amin(dim=1) > 1e-2).any()):
             raise RuntimeError("never seen")
         return model(x)
 

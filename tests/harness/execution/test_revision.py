@@ -119,10 +119,8 @@ def test_a_dead_gradient_is_replaced(kept: str) -> None:
     assert (entry.name, entry.revises, entry.gradient) == ("pgd + nes", "pgd", "nes")
     assert "12 standing samples" in entry.reason
     assert "lead uphill on 12 of 12" in entry.reason
-    assert severe(result) == set()
-    dead = next(finding for finding in result.findings if finding.code == "ZERO_GRADIENT")
-    assert dead.severity == "warning"
-    assert "nes" in dead.remedy
+    # Answers alone are a weaker attack than a gradient: they lower the number and excuse nothing.
+    assert severe(result) == {"ZERO_GRADIENT"}
 
 
 def test_only_the_samples_concerned_are_taken_on() -> None:

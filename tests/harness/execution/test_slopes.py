@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robcheck.harness.diagnosis import Probe
+from robcheck.harness.diagnosis.contract.gradient import gradient
 from robcheck.harness.diagnosis.limits import COARSE_SLOPE, limit
 from robcheck.harness.execution.coordinates import Coordinates
 from robcheck.harness.execution.meter import Meter
@@ -62,10 +63,25 @@ def test_honest_networks_pass_with_room(bounds: tuple[float, float]) -> None:
     low, high = bounds
     inner = net()
     found = look(lambda x: inner((x - low) / (high - low)), pictures(), bounds=bounds)
-    assert len(found.slope_errors) == 8
+    assert len(found.slope_errors) == 10
     assert max(found.slope_errors) < 0.1 * SLOPE
     large = look(lambda x: x.flatten(1)[:, :3] * 1e4, torch.rand(9, 3, 40, 40))
     assert len(large.slope_errors) == 4
+
+
+def test_a_gradient_that_is_wrong_on_a_few_samples_late_in_the_data() -> None:
+    """Attacks fail on those alone, so that the number is too high by their share: 5 of 32, none of the first ones."""
+    inner, x = net(), pictures(32)
+
+    def masked(points: Tensor) -> Tensor:
+        scores = inner(points)
+        late = (torch.arange(len(points)) >= 27)[:, None]
+        return torch.where(late, 2 * scores.detach() - scores, scores)
+
+    found = look(masked, x)
+    assert sum(error > SLOPE for error in found.slope_errors) == 5
+    assert gradient(found, Offers.info).code == "WRONG_GRADIENT"
+    assert gradient(found, Offers.info).severity == "severe"
 
 
 def test_a_kink_near_by_is_no_wrong_gradient() -> None:

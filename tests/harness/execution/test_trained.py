@@ -115,6 +115,7 @@ def test_a_stage_that_fails_in_training_costs_its_attack_alone(rule: str) -> Non
     assert [attack.status for attack in result.attacks] == ["crashed", "ok"]
 
 
+@pytest.mark.slow
 def test_training_asks_no_more_at_once_than_an_attack_may() -> None:
     module, stage = Stretched(), Rounded()
     x, y = samples()

@@ -206,8 +206,8 @@ def test_a_point_that_moves_nothing_is_not_planted(make_problem: Any) -> None:
     assert found.rows.tolist() == [10, 12, 14]
 
 
-def judged(power: Power) -> str | None:
-    records = Records(
+def told(power: Power) -> Records:
+    return Records(
         samples=1,
         evaluated=1,
         classes=2,
@@ -216,9 +216,12 @@ def judged(power: Power) -> str | None:
         info=ModelInfo(name="m", format="torch"),
         outcomes={"planted": power},
     )
-    found = low_power(records)
-    assert found is None or found.code == "LOW_POWER"
-    return None if found is None else found.severity
+
+
+def judged(power: Power) -> str | None:
+    found = low_power(told(power))
+    assert all(finding.code in ("LOW_POWER", "LOW_POWER_MIDDLE", "LOW_POWER_HARD") for finding in found)
+    return found[0].severity if found else None
 
 
 @pytest.mark.parametrize(
@@ -244,6 +247,14 @@ def test_power_is_judged_by_difficulty(level: str, planted_at: int, found: int, 
 def test_the_worst_level_speaks() -> None:
     power = Power(32, (Level("easy", 32, 9, 0, 0), Level("hard", 32, 0, 0, 0)), ("pgd",))
     assert judged(power) == "severe"
+
+
+def test_each_level_has_a_code_of_its_own_so_that_a_waiver_speaks_of_one() -> None:
+    power = Power(32, (Level("easy", 32, 9, 0, 0), Level("middle", 32, 1, 0, 0), Level("hard", 32, 0, 0, 0)), ("pgd",))
+    assert [(f.code, f.severity) for f in low_power(told(power))] == [
+        ("LOW_POWER", "severe"),
+        ("LOW_POWER_MIDDLE", "severe"),
+    ]
 
 
 def test_pixels_rounded_more_coarsely_than_the_radius_are_left_alone() -> None:
