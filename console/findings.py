@@ -8,9 +8,9 @@ SEVERITIES = {"ok": "green", "info": "dim", "warning": "yellow", "severe": "bold
 
 
 def finding_text(finding: Finding, waived: str = "") -> Text:
-    """Code, what was seen, what to do; why it does not count where it is waived."""
+    """Code and severity, what was seen, what to do; why it does not count where it is waived."""
     style = "yellow" if waived else SEVERITIES[finding.severity]
-    text = Text.assemble((finding.code, style), f" {finding.message}")
+    text = Text.assemble((f"{finding.code} ({finding.severity})", style), f" {finding.message}")
     if finding.remedy:
         text.append(f" {finding.remedy}", style="dim")
     return text.append(f" [{waived}]", style="yellow") if waived else text

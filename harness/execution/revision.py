@@ -125,6 +125,7 @@ def _climb_on(campaign: "Campaign", step: Step, rows: Tensor, reason: str) -> No
         rows = _standing(campaign, blind(campaign.pulses.get(rung.request.name, [])))
         if len(rows) == 0:
             return
+        campaign.answered[rows] = False  # it was blind there too
 
 
 def _rungs(campaign: "Campaign", step: Step, rows: Tensor, reason: str) -> Iterator[Step]:

@@ -98,8 +98,8 @@ def test_extremes(make_trusted):
 
 def test_a_finding_says_what_to_do():
     text = finding_text(Finding(code="A", severity="severe", message="Seen.", remedy="Do."))
-    assert text.plain == "A Seen. Do."
-    assert finding_text(Finding(code="A", severity="info", message="Seen.")).plain == "A Seen."
+    assert text.plain == "A (severe) Seen. Do."
+    assert finding_text(Finding(code="A", severity="info", message="Seen.")).plain == "A (info) Seen."
 
 
 def test_a_control_has_a_bar_without_numbers():
