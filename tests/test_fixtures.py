@@ -47,8 +47,12 @@ def test_the_sibling_falls_and_raises_nothing(sibling: Any, benchmark: ModuleTyp
     assert benchmark.severe(sibling) == set()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FIXTURES)
+IN_CI = ("logits-x100", "quantiser", "softmax", "reject-all")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in IN_CI else pytest.mark.proof) for n in FIXTURES]
+)
 def test_a_fixture_raises_what_it_declares_and_falls_like_its_sibling(
     name: str, sibling: Any, benchmark: ModuleType
 ) -> None:
