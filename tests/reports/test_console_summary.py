@@ -56,7 +56,7 @@ def test_the_words(make_trusted):
         "stopping        decided after 20 of 100 samples (2 looks)",
         "waivers         NOT_CONVERGED applied, until 2027-01-31: known since spring",
         "                SAME_ATTACK expired, ended 2025-01-31: old",
-        "NOT_CONVERGED More steps help. [waived: old (until 2027-01-31)]",
+        "NOT_CONVERGED (severe) More steps help. [waived: old (until 2027-01-31)]",
         "attacks give an upper bound",
     ):
         assert words in text
